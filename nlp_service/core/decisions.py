@@ -1,0 +1,74 @@
+"""From probabilities to decisions: calibration, thresholds with what they measured, and the relation of emotion and touchpoint."""
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Platt(_Strict):
+    """Calibrated probability = sigmoid(scale * logit + bias) (Platt 1999)."""
+
+    scale: float = Field(1.0, gt=0)
+    bias: float = 0.0
+
+
+class Band(_Strict):
+    """A threshold on the calibrated probability, and what it measured on the held-back data that it was chosen on.
+
+    `precision` and `recall` of the decisions above it; `support` is the number of texts that truly have the label.
+    """
+
+    threshold: float = Field(ge=0, le=1)
+    precision: float | None = None
+    recall: float | None = None
+    support: int = Field(0, ge=0)
+
+
+class Bands(_Strict):
+    """`suggest`: best F1. `auto`: the lowest threshold with the promised precision; absent where none was found."""
+
+    suggest: Band
+    auto: Band | None = None
+
+
+class Calibration(_Strict):
+    """Per language: the Platt parameters of every multi-label label, and the temperature that divides the sentiment logits."""
+
+    labels: dict[str, dict[str, Platt]]
+    temperature: dict[str, float]
+
+
+class PairModel(_Strict):
+    """Logistic model of "this emotion is about this touchpoint", for an emotion and a touchpoint that the text both shows.
+
+    `together`: 1 where the clause that shows the emotion best shows the touchpoint best too, less the further apart they stand.
+    `only`: 1 where the text shows no other touchpoint.
+    """
+
+    bias: float = 0.0
+    emotion: float = 1.0
+    touchpoint: float = 1.0
+    together: float = 2.0
+    only: float = 1.0
+    band: Band = Band(threshold=0.5)
+
+    def probability(self, features: "PairFeatures") -> float:
+        """P(pair) in (0, 1)."""
+        f = features
+        z = self.bias + self.emotion * f.emotion + self.touchpoint * f.touchpoint + self.together * f.together + self.only * f.only
+        return 1 / (1 + math.exp(-z))
+
+
+class PairFeatures(BaseModel):
+    """What PairModel sees: log-odds of both labels on the text, and how they stand to each other in the clauses."""
+
+    model_config = ConfigDict(frozen=True)
+
+    emotion: float
+    touchpoint: float
+    together: float
+    only: float

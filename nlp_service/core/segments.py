@@ -1,0 +1,105 @@
+"""Sentences and clauses with exact offsets, by spaCy's blank pipelines (rules and tokenizer tables, no downloaded model)."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import spacy
+from spacy.language import Language as SpacyPipeline
+
+Offsets = tuple[int, int]
+
+# A clause begins at a word of contrast: that is where a mixed text turns from merit to flaw.
+_CONTRAST = {
+    "es": ("pero", "aunque", "sino", "excepto", "sin embargo", "no obstante", "en cambio", "mientras que", "eso sí",
+           "a pesar de", "por otro lado", "por el contrario", "ahora bien", "lo malo", "lo bueno", "lo único"),
+    "en": ("but", "however", "although", "though", "yet", "whereas", "except", "nevertheless", "nonetheless", "despite",
+           "on the other hand", "even though", "that said", "having said that", "in spite of", "the only"),
+}  # fmt: skip
+_BREAK_AFTER = frozenset({";", "…", "...", "—", "–", "|", "•"})
+# A stretch with fewer words than this is no clause of its own; it joins its neighbour in the sentence.
+_MIN_WORDS = 2
+
+# One lock for all pipelines: spaCy's memory zones free the words of a text when it is done (an archive would otherwise grow the
+# vocabulary for ever), and a zone must not close under another thread.
+_LOCK = threading.Lock()
+
+
+@cache
+def _pipeline(language: str) -> SpacyPipeline:
+    nlp = spacy.blank(language)
+    nlp.add_pipe("sentencizer")
+    nlp.max_length = 2**31 - 1  # the limit guards parsers; a tokenizer needs none
+    return nlp
+
+
+@cache
+def _contrast(language: str) -> dict[str, list[list[str]]]:
+    """Contrast phrases by their first word."""
+    phrases: dict[str, list[list[str]]] = {}
+    for phrase in _CONTRAST[language]:
+        words = phrase.split()
+        phrases.setdefault(words[0], []).append(words)
+    return phrases
+
+
+def segment(text: str, language: str) -> list[Offsets]:
+    """Clauses of `text` as (start, end) code-point offsets, in order, without overlap, trimmed of white space.
+
+    `language` is `es` or `en`. Boundaries: sentence ends, line breaks, semicolons, ellipses and dashes, and words of contrast.
+    Stretches without a letter join the clause before them. Every letter of the text is inside exactly one clause.
+    """
+    nlp = _pipeline(language)
+    with _LOCK, nlp.memory_zone():
+        doc = nlp(text)
+        # Plain lists from here on: reading a token's attributes in Python costs more than the whole pipeline.
+        tokens = [(token.text, token.idx, token.is_sent_start) for token in doc]
+    words = [word for word, _, _ in tokens]
+    spoken = [any(c.isalpha() for c in word) for word in words]
+    pieces: list[Offsets] = []
+    for start, end in _sentences(tokens):
+        pieces += _clauses([word.lower() for word in words[start:end]], spoken[start:end], start, _contrast(language))
+    offsets = [(tokens[start][1], tokens[end - 1][1] + len(words[end - 1])) for start, end in _join_unspoken(pieces, spoken)]
+    return [_trim(text, start, end) for start, end in offsets]
+
+
+def _sentences(tokens: Sequence[tuple[str, int, bool | None]]) -> Iterator[Offsets]:
+    """Token ranges of sentences; a line break ends one too (subjects, greetings, lists, signatures)."""
+    start = 0
+    for i, (word, _, begins) in enumerate(tokens):
+        if i > start and (begins or "\n" in word):
+            yield start, i
+            start = i
+    if tokens:
+        yield start, len(tokens)
+
+
+def _clauses(words: list[str], spoken: list[bool], offset: int, contrast: dict[str, list[list[str]]]) -> list[Offsets]:
+    """Token ranges of the clauses of one sentence, none shorter than `_MIN_WORDS` words unless the sentence is."""
+    cuts = [0]
+    for i in range(1, len(words)):
+        if words[i - 1] in _BREAK_AFTER or any(words[i : i + len(phrase)] == phrase for phrase in contrast.get(words[i], ())):
+            cuts.append(i)
+    pieces: list[Offsets] = []
+    for start, end in zip(cuts, [*cuts[1:], len(words)], strict=True):
+        if pieces and (sum(spoken[start:end]) < _MIN_WORDS or sum(spoken[slice(*pieces[-1])]) < _MIN_WORDS):
+            pieces[-1] = (pieces[-1][0], end)
+        else:
+            pieces.append((start, end))
+    return [(start + offset, end + offset) for start, end in pieces]
+
+
+def _join_unspoken(pieces: list[Offsets], spoken: list[bool]) -> list[Offsets]:
+    """Stretches without a letter (a row of emoji, a number, a line of dashes) join the clause before them, or the first one."""
+    out: list[Offsets] = []
+    for start, end in pieces:
+        if (out and not any(spoken[start:end])) or (out and not any(spoken[slice(*out[-1])])):
+            out[-1] = (out[-1][0], end)
+        else:
+            out.append((start, end))
+    return out
+
+
+def _trim(text: str, start: int, end: int) -> Offsets:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), end - len(piece) + len(piece.rstrip())

@@ -1,0 +1,1 @@
+"""Bundles and runtimes: prepared text in, logits out."""

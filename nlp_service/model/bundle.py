@@ -1,0 +1,156 @@
+"""A bundle: the folder that holds a trained model, with a manifest that everything else is checked against.
+
+manifest.json       labels, text preparation, calibration, thresholds, sha256 of the other files, metrics
+model.safetensors   weights (fp16), named as in `transformers`
+tokenizer.json      the tokenizer
+README.md           the model card, for people
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from tokenizers import Tokenizer
+
+from nlp_service.core.decisions import Bands, Calibration, PairModel
+from nlp_service.core.errors import BundleError
+from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+
+MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
+FORMAT = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Architecture(_Strict):
+    """Sizes of the encoder (BERT kind). `position_offset` is 0 for BERT and padding index + 1 for XLM-RoBERTa."""
+
+    vocab_size: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    positions: int = Field(gt=0)
+    token_types: int = Field(gt=0)
+    layer_norm_eps: float = Field(gt=0)
+    position_offset: int = Field(0, ge=0)
+    pad_token_id: int = Field(ge=0)
+    attention_soft_cap: float = Field(gt=0)
+
+
+class PreparationSettings(_Strict):
+    """`max_tokens` a window, special tokens included."""
+
+    max_tokens: int = Field(ge=16)
+
+
+class Manifest(_Strict):
+    """Everything a runtime needs to know of a bundle. Unknown keys are refused."""
+
+    format: int
+    name: str
+    version: str
+    created: str
+    architecture: Architecture
+    preparation: PreparationSettings
+    taxonomy: Taxonomy
+    calibration: Calibration
+    thresholds: dict[str, Bands]
+    pairs: PairModel
+    files: dict[str, str]
+    metrics: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.format != FORMAT:
+            raise ValueError(f"format {self.format} is not {FORMAT}")
+        labels = {label.id for head in MULTI_LABEL_HEADS for label in self.taxonomy.labels(head)}
+        tables = {"thresholds": self.thresholds.keys(), **{f"calibration.labels.{k}": v.keys() for k, v in self.calibration.labels.items()}}
+        for what, keys in tables.items():
+            if set(keys) != labels:
+                raise ValueError(f"{what} and the taxonomy differ in {sorted(labels.symmetric_difference(keys))}")
+        for what, languages in (("labels", self.calibration.labels), ("temperature", self.calibration.temperature)):
+            if set(languages) != set(self.taxonomy.languages):
+                raise ValueError(f"calibration.{what} must have exactly the languages {list(self.taxonomy.languages)}")
+        if set(self.files) != {WEIGHTS, TOKENIZER}:
+            raise ValueError(f"files must name exactly {WEIGHTS} and {TOKENIZER}")
+        return self
+
+
+class Bundle:
+    """A bundle whose files are what its manifest says they are."""
+
+    def __init__(self, manifest: Manifest, tokenizer: Tokenizer, weights: dict[str, NDArray[np.floating]]) -> None:
+        self.manifest, self.tokenizer, self.weights = manifest, tokenizer, weights
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The taxonomy that the model was trained with."""
+        return self.manifest.taxonomy
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Reads and verifies `folder`. Raises BundleError naming the file that is missing, altered or inconsistent."""
+        manifest = read_manifest(folder)
+        data = {name: _verified(folder / name, digest) for name, digest in manifest.files.items()}
+        try:
+            weights = load_safetensors(data[WEIGHTS])
+        except SafetensorError as error:
+            raise BundleError(f"{folder / WEIGHTS}: {error}") from error
+        tokenizer = Tokenizer.from_str(data[TOKENIZER].decode("utf-8"))
+        _check_shapes(folder, manifest, tokenizer, weights)
+        return cls(manifest, tokenizer, weights)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest alone. Raises BundleError."""
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: no such file; a bundle is a folder with {MANIFEST}, {WEIGHTS} and {TOKENIZER}") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes or replaces the manifest."""
+    (folder / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _verified(path: Path, digest: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: no such file") from error
+    if sha256(data) != digest:
+        raise BundleError(f"{path}: its sha256 is not the one in {MANIFEST}; the file was altered or is incomplete")
+    return data
+
+
+def _check_shapes(folder: Path, manifest: Manifest, tokenizer: Tokenizer, weights: dict[str, NDArray[np.floating]]) -> None:
+    shape = manifest.architecture
+    expected = {
+        "encoder.embeddings.word_embeddings.weight": (shape.vocab_size, shape.hidden_size),
+        "heads.value.weight": (len(manifest.taxonomy.label_ids), shape.hidden_size),
+    }
+    for name, wanted in expected.items():
+        found = weights[name].shape if name in weights else None
+        if found != wanted:
+            raise BundleError(f"{folder / WEIGHTS}: {name} is {found}, the manifest wants {wanted}")
+    if tokenizer.get_vocab_size() != shape.vocab_size:
+        raise BundleError(f"{folder / TOKENIZER}: {tokenizer.get_vocab_size()} pieces, the manifest wants {shape.vocab_size}")

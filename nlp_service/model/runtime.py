@@ -1,0 +1,58 @@
+"""What every runtime is: encoded windows in, logits out, whatever the batch they ride in."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_service.model.encoding import EncodedWindow
+
+Logits = NDArray[np.float32]
+
+
+class Runtime(Protocol):
+    """Turns windows into logits."""
+
+    @property
+    def description(self) -> str:
+        """Engine, device and precision, for people."""
+
+    def infer(self, windows: Sequence[EncodedWindow]) -> list[Logits]:
+        """Logits [spans, labels] of each window, in the order given. Safe to call from several threads."""
+
+
+# Shapes are rounded up so that an engine that prepares its kernels for each shape meets few of them.
+_TOKEN_STEP, _SPAN_STEP = 8, 4
+
+
+def batches(windows: Sequence[EncodedWindow], token_budget: int) -> Iterator[list[int]]:
+    """Indices of windows of like length, longest first, each batch at most `token_budget` padded tokens (one window at least)."""
+    order = sorted(range(len(windows)), key=lambda i: -len(windows[i].input_ids))
+    batch: list[int] = []
+    for i in order:
+        if batch and _round_up(len(windows[batch[0]].input_ids), _TOKEN_STEP) * (len(batch) + 1) > token_budget:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def pad(windows: Sequence[EncodedWindow], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """`input_ids` [B, T], `attention_mask` [B, T] and `spans` [B, S, T] (1 where a token belongs to the span)."""
+    tokens = _round_up(max(len(w.input_ids) for w in windows), _TOKEN_STEP)
+    rows = _round_up(max(len(w.spans) for w in windows), _SPAN_STEP)
+    ids = np.full((len(windows), tokens), pad_id, np.int64)
+    mask = np.zeros((len(windows), tokens), np.float32)
+    spans = np.zeros((len(windows), rows, tokens), np.float32)
+    for i, window in enumerate(windows):
+        n = len(window.input_ids)
+        ids[i, :n], mask[i, :n] = window.input_ids, 1
+        for j, (start, end) in enumerate(window.spans):
+            spans[i, j, start:end] = 1
+    return ids, mask, spans
+
+
+def _round_up(n: int, step: int) -> int:
+    return -(-n // step) * step

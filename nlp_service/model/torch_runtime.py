@@ -1,0 +1,41 @@
+"""The GPU runtime: torch. Needs the extra `gpu`."""
+
+from collections.abc import Sequence
+
+import torch
+
+from nlp_service.model.bundle import Bundle
+from nlp_service.model.encoding import EncodedWindow
+from nlp_service.model.network import CxNetwork, build_encoder
+from nlp_service.model.runtime import Logits, batches, pad
+
+_TOKEN_BUDGET = 32_768
+
+
+class TorchRuntime:
+    """Runs a bundle with torch: in fp16 on a CUDA device, in fp32 on a CPU."""
+
+    def __init__(self, bundle: Bundle, device: str = "cuda") -> None:
+        self._device = torch.device(device)
+        network = CxNetwork(build_encoder(bundle.manifest.architecture), len(bundle.taxonomy.label_ids))
+        network.load_state_dict({name: torch.from_numpy(array).float() for name, array in bundle.weights.items()})
+        self._network = network.to(self._device).eval()
+        self._half = self._device.type == "cuda"
+        self._pad_id = bundle.manifest.architecture.pad_token_id
+
+    @property
+    def description(self) -> str:
+        """Engine, device and precision."""
+        return f"torch {self._device} {'f16' if self._half else 'f32'}"
+
+    @torch.inference_mode()
+    def infer(self, windows: Sequence[EncodedWindow]) -> list[Logits]:
+        """See Runtime."""
+        out: list[Logits | None] = [None] * len(windows)
+        for indices in batches(windows, _TOKEN_BUDGET):
+            arrays = pad([windows[i] for i in indices], self._pad_id)
+            with torch.autocast(self._device.type, torch.float16, enabled=self._half):
+                logits = self._network(*(torch.from_numpy(array).to(self._device) for array in arrays)).float().cpu().numpy()
+            for row, i in enumerate(indices):
+                out[i] = logits[row, : len(windows[i].spans)]
+        return [logits for logits in out if logits is not None]

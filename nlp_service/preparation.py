@@ -1,0 +1,49 @@
+"""The first stage of every use of a model: text -> language, clauses and encoded windows. Serving and training share it."""
+
+from dataclasses import dataclass
+
+from nlp_service.core.language import Language, identify_parts
+from nlp_service.core.schema import LanguageTag, Status
+from nlp_service.core.segments import Offsets, segment
+from nlp_service.core.text import has_letters, prepare
+from nlp_service.model.encoding import EncodedWindow, Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedText:
+    """A text ready for the encoder. `windows` is empty exactly when `status` is not `ok`."""
+
+    text: str
+    status: Status
+    language: Language
+    segments: list[Offsets]
+    segment_languages: list[LanguageTag]
+    windows: list[EncodedWindow]
+
+
+class Preparation:
+    """Prepares texts for one encoder."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, text: str, language: LanguageTag | None = None) -> PreparedText:
+        """Prepares one text of any length and content; never raises. `language` (`es`, `en`) replaces identification.
+
+        The text is segmented with the rules of its language; where that is not supported there is nothing to encode.
+        """
+        text = prepare(text)
+        if not has_letters(text):
+            return PreparedText(text, "no_text", Language("unknown", "es"), [], [], [])
+        segments = segment(text, "en" if language == "en" else "es") if language else []
+        if language:
+            found, languages = Language(language, language), [language] * len(segments)
+        else:
+            # The clause rules of both languages differ only in words of contrast; one identification decides which apply.
+            found, languages = identify_parts(text, [])
+            if found.tag != "other":
+                segments = segment(text, found.calibration)
+                found, languages = identify_parts(text, [text[a:b] for a, b in segments])
+        if found.tag == "other":
+            return PreparedText(text, "language_unsupported", found, [], [], [])
+        return PreparedText(text, "ok", found, segments, languages, self._encoder.encode(text, segments))

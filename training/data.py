@@ -1,0 +1,100 @@
+"""Everything a recipe trains on, without a text that any held-back split holds."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+
+from nlp_service.core.errors import InputError
+from nlp_service.core.taxonomy import Taxonomy
+from training.corpora import corpus_texts, read_corpus
+from training.recipe import CorpusSource, Recipe, RecordSource, Source
+from training.records import Record, Split, find, normalised, read_jsonl, read_records, read_references
+
+
+@dataclass(frozen=True)
+class Folders:
+    """`data`: the project's own records; `corpora`: the public corpora, None where there are none."""
+
+    data: Path
+    corpora: Path | None
+
+
+def read_source(source: Source, folders: Folders, taxonomy: Taxonomy) -> Iterator[Record]:
+    """All records of one source, of every split. Raises InputError where a folder or file is missing."""
+    if isinstance(source, RecordSource):
+        for path in find(folders.data, source.paths):
+            yield from read_records(path, taxonomy, source.name)
+        return
+    if folders.corpora is None:
+        raise InputError(f"source {source.name}: give the folder of the corpora (--corpora)")
+    if isinstance(source, CorpusSource):
+        for record in read_corpus(folders.corpora, source.corpus, taxonomy):
+            if not source.languages or record.lang in source.languages:
+                yield record
+        return
+    texts = corpus_texts(folders.corpora)
+    for path in find(folders.data, source.paths):
+        yield from read_references(path, texts, taxonomy, source.name)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training records per source, the held-back records, and how many training rows were left out as copies of those."""
+
+    train: dict[str, list[Record]]
+    held_back: dict[Split, list[Record]]
+    left_out: Counter[str]
+
+
+def load(recipe: Recipe, folders: Folders, taxonomy: Taxonomy) -> TrainingData:
+    """Reads every source and applies the rule of the house: no text of a held-back split is trained on, by normalised text.
+
+    The corpora's own development rows are held back in the same way, so that their figures stay honest.
+    """
+    train: dict[str, list[Record]] = {}
+    held_back: dict[Split, list[Record]] = {"calibration": [], "dev": []}
+    for source in recipe.sources:
+        train[source.name] = []
+        for record in read_source(source, folders, taxonomy):
+            (train[source.name] if record.split == "train" else held_back[record.split]).append(record)
+    forbidden = {normalised(record.text) for records in held_back.values() for record in records}
+    if folders.corpora:
+        forbidden |= _held_back_rows(folders.corpora, folders.data)
+    left_out: Counter[str] = Counter()
+    for name, records in train.items():
+        kept = [record for record in records if normalised(record.text) not in forbidden]
+        left_out[name] = len(records) - len(kept)
+        train[name] = kept
+    return TrainingData(train, held_back, left_out)
+
+
+def _held_back_rows(corpora: Path, data: Path) -> set[str]:
+    """Normalised texts of the corpora's development rows and of the translations of held-back rows (`parallel`)."""
+    translations = {
+        row["parallel"]
+        for path in data.glob("real/*.jsonl")
+        for _, row in read_jsonl(path)
+        if row.get("parallel") and row["split"] != "train"
+    }
+    return {
+        normalised(row["text"])
+        for path in sorted(corpora.glob("*.jsonl.gz"))
+        for _, row in read_jsonl(path)
+        if row["split"] in ("dev", "test") or row["id"] in translations
+    }
+
+
+def as_dataset(records: Iterable[Record]) -> datasets.Dataset:
+    """The records as a `datasets` table, to look at, filter or publish: one row a record, labels as lists."""
+    return datasets.Dataset.from_list(
+        [
+            {
+                "id": r.id, "text": r.text, "lang": r.lang, "source": r.source, "split": r.split,
+                "positives": sorted(r.positives), "known": sorted(r.known),
+            }
+            for r in records
+        ]
+    )  # fmt: skip

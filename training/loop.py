@@ -1,0 +1,306 @@
+"""The training loop, from data to the best weights; reads from top to bottom. One process or several (accelerate), CPU or GPU."""
+
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import distributions
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from nlp_service.core.taxonomy import Taxonomy
+from nlp_service.model.network import CxNetwork
+from training.examples import UNKNOWN, Example, collate
+from training.recipe import Optimisation, Recipe, Source
+from training.scores import macro_average_precision
+
+BEST = "best.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands; kept beside the weights of a checkpoint."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    best_score: float = -1.0
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    recipe: Recipe,
+    network: CxNetwork,
+    pad_id: int,
+    sources: Sequence[list[Example]],
+    held_back: list[Example],
+    taxonomy: Taxonomy,
+    run: Path,
+) -> Progress:
+    """Trains `network` in place and leaves the weights of the best epoch in it and in `run/best.safetensors`.
+
+    `sources` holds the examples of each source of the recipe, in its order; `held_back` decides the best epoch and when to stop.
+    A run that was killed goes on from `run/checkpoint/` with the same batches it would have seen.
+    """
+    options = recipe.optimisation
+    accelerator = Accelerator(mixed_precision=_precision(options))
+    set_seed(recipe.seed)
+    torch.set_flush_denormal(True)  # vanishing activations and gradients would slow a CPU many times over
+    if options.freeze_word_embeddings:
+        network.encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator, union-attr]
+    optimiser = torch.optim.AdamW(_parameter_groups(network, options), fused=True)
+    model, optimiser = accelerator.prepare(network, optimiser)
+    positive_weight = _positive_weights(sources, options).to(accelerator.device)
+
+    per_epoch = [_epoch_batches(recipe, sources, epoch, accelerator.num_processes) for epoch in range(options.epochs)]
+    total_steps = sum(len(batches) for batches in per_epoch) // accelerator.num_processes
+    progress = _resume(run, accelerator, network, optimiser)
+    step = sum(len(b) for b in per_epoch[: progress.epoch]) // accelerator.num_processes + progress.step_in_epoch
+    saved = time.monotonic()
+
+    for epoch in range(progress.epoch, options.epochs):
+        model.train()
+        mine = per_epoch[epoch][accelerator.process_index :: accelerator.num_processes]
+        bar = tqdm(
+            mine,
+            f"epoch {epoch + 1}/{options.epochs}",
+            initial=progress.step_in_epoch,
+            disable=not accelerator.is_main_process,
+            mininterval=5,
+        )
+        losses = []
+        for indices in mine[progress.step_in_epoch :]:
+            batch = {k: v.to(accelerator.device) for k, v in collate([sources[s][i] for s, i in indices], pad_id).items()}
+            _schedule(optimiser, step, total_steps, options)
+            with accelerator.autocast():
+                logits = model(batch["input_ids"], batch["attention_mask"], batch["spans"])
+            loss = batch_loss(logits, batch["targets"], batch["loss_weight"], positive_weight, taxonomy, options)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), options.max_grad_norm)
+            optimiser.step()
+            optimiser.zero_grad()
+            step += 1
+            progress.step_in_epoch += 1
+            losses.append(loss.detach())
+            bar.update()
+            if len(losses) % 20 == 0:
+                bar.set_postfix(loss=f"{torch.stack(losses[-20:]).mean().item():.4f}")
+            if time.monotonic() - saved > options.checkpoint_minutes * 60:
+                _checkpoint(run, accelerator, network, optimiser, progress)
+                saved = time.monotonic()
+        bar.close()
+
+        score = held_back_score(network, held_back, pad_id, taxonomy, accelerator, options.tokens_per_batch)
+        entry = {"epoch": epoch, "loss": torch.stack(losses).mean().item() if losses else math.nan, **score}
+        progress.history.append(entry)
+        accelerator.print(json.dumps({k: round(v, 4) for k, v in entry.items()}))
+        progress.epoch, progress.step_in_epoch = epoch + 1, 0
+        if score["score"] > progress.best_score:
+            progress.best_score, progress.best_epoch = score["score"], epoch
+            if accelerator.is_main_process:
+                save_file(_contiguous(network), run / BEST)
+        _checkpoint(run, accelerator, network, optimiser, progress)
+        saved = time.monotonic()
+        if epoch - progress.best_epoch >= options.patience:
+            accelerator.print(f"no better score in {options.patience} epochs: stopping")
+            break
+
+    accelerator.wait_for_everyone()
+    network.load_state_dict(load_file(run / BEST))
+    return progress
+
+
+def batch_loss(
+    logits: Tensor, targets: Tensor, weight: Tensor, positive_weight: Tensor, taxonomy: Taxonomy, options: Optimisation
+) -> Tensor:
+    """Masked loss of a batch: binary cross-entropy of each known label of texts and clauses, cross-entropy of the sentiment.
+
+    `logits`, `targets` [B, S, L]; `weight` [B]. Unknown labels cost nothing; the mean is over what is known.
+    """
+    sentiment = taxonomy.slices["sentiment"]
+    binary = torch.ones(targets.shape[-1], dtype=torch.bool, device=targets.device)
+    binary[sentiment] = False
+    known = (targets != UNKNOWN) & binary
+    goal = targets.clamp_min(0).to(logits.dtype)
+    smooth = goal * (1 - 2 * options.label_smoothing) + options.label_smoothing
+    each = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=positive_weight, reduction="none") * known * weight[:, None, None]
+    text, clauses = each[:, 0].sum() / known[:, 0].sum().clamp_min(1), each[:, 1:].sum() / known[:, 1:].sum().clamp_min(1)
+
+    has_sentiment = (targets[:, 0, sentiment] == 1).any(-1)
+    classes = targets[:, 0, sentiment].argmax(-1)
+    ce = (
+        F.cross_entropy(logits[:, 0, sentiment], classes, reduction="none", label_smoothing=options.label_smoothing)
+        * has_sentiment
+        * weight
+    )
+    return text + options.segment_weight * clauses + 0.25 * ce.sum() / has_sentiment.sum().clamp_min(1)
+
+
+def held_back_score(
+    network: CxNetwork, held_back: list[Example], pad_id: int, taxonomy: Taxonomy, accelerator: Accelerator, tokens: int
+) -> dict[str, float]:
+    """Macro average precision of emotions and touchpoints and sentiment accuracy on windows; `score` is the mean of the three."""
+    logits = np.zeros((len(held_back), len(taxonomy.label_ids)), np.float32)
+    targets = np.stack([e.targets[0] for e in held_back])
+    network.eval()
+    with torch.inference_mode():
+        for indices in _by_length(held_back, np.arange(len(held_back)), tokens):
+            batch = collate([held_back[i] for i in indices], pad_id)
+            with accelerator.autocast():
+                out = network(*(batch[k].to(accelerator.device) for k in ("input_ids", "attention_mask", "spans")))
+            logits[indices] = out[:, 0].float().cpu().numpy()
+    sentiment = taxonomy.slices["sentiment"]
+    told = (targets[:, sentiment] == 1).any(1)
+    scores = {
+        "emotions": macro_average_precision(logits[:, taxonomy.slices["emotions"]], targets[:, taxonomy.slices["emotions"]]),
+        "touchpoints": macro_average_precision(logits[:, taxonomy.slices["touchpoints"]], targets[:, taxonomy.slices["touchpoints"]]),
+        "sentiment": float((logits[told, sentiment].argmax(1) == targets[told, sentiment].argmax(1)).mean()),
+    }
+    return {"score": sum(scores.values()) / 3, **scores}
+
+
+def describe_environment() -> dict[str, object]:
+    """What a run was made with: versions, machine kind and threads. No host names, no paths."""
+    wanted = {"torch", "transformers", "accelerate", "datasets", "tokenizers", "spacy", "numpy", "nlp-service"}
+    versions = {d.name: d.version for d in distributions() if d.name in wanted}
+    return {
+        "python": platform.python_version(), "machine": platform.machine(), "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda, "gpus": torch.cuda.device_count(), "versions": versions,
+    }  # fmt: skip
+
+
+def _precision(options: Optimisation) -> str:
+    """What `auto` means on this machine: bf16 is slower than fp32 on a processor that only emulates it."""
+    if options.precision != "auto":
+        return options.precision
+    native = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else "bf16" in _cpu_features()
+    return "bf16" if native else "no"
+
+
+def _cpu_features() -> str:
+    """Names of the processor's instruction sets that multiply bf16, empty where there is none (or torch cannot tell)."""
+    checks = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+    return " ".join(name for name, check in checks.items() if getattr(torch.cpu, check, bool)())
+
+
+def _parameter_groups(network: CxNetwork, options: Optimisation) -> list[dict[str, object]]:
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            rate = options.head_learning_rate if name.startswith("heads.") else options.learning_rate
+            decay = 0.0 if parameter.ndim < 2 else options.weight_decay
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": p, "lr": rate, "peak_lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
+
+
+def _positive_weights(sources: Sequence[list[Example]], options: Optimisation) -> Tensor:
+    """(negatives / positives) ** power of each label over the text targets of all sources, at most 10."""
+    targets = np.stack([e.targets[0] for examples in sources for e in examples])
+    positives, negatives = (targets == 1).sum(0), (targets == 0).sum(0)
+    ratio: NDArray[np.float64] = (np.maximum(negatives, 1) / np.maximum(positives, 1)) ** options.positive_weight_power
+    return torch.from_numpy(np.clip(ratio, 1, 10).astype(np.float32))
+
+
+def _epoch_batches(recipe: Recipe, sources: Sequence[list[Example]], epoch: int, processes: int) -> list[list[tuple[int, int]]]:
+    """Batches of (source, row), the same for every process and on every resume. Rows of a source are gone through in turn."""
+    rng = np.random.default_rng([recipe.seed, epoch])
+    chosen: list[tuple[int, int]] = []
+    for s, (source, rows) in enumerate(zip(recipe.sources, sources, strict=True)):
+        chosen += [(s, int(i)) for i in _rows_of_epoch(source, len(rows), epoch, recipe.seed + s)]
+    lengths = [len(sources[s][i].window.input_ids) for s, i in chosen]
+    # Length plus noise: batches hold texts of like length, yet their make-up changes from epoch to epoch.
+    order = np.argsort(np.array(lengths) * rng.uniform(0.85, 1.15, len(lengths)))
+    batches: list[list[tuple[int, int]]] = [[]]
+    widest = 0
+    for k in order:
+        widest = max(widest, lengths[k])
+        if batches[-1] and widest * (len(batches[-1]) + 1) > recipe.optimisation.tokens_per_batch:
+            batches.append([])
+            widest = lengths[k]
+        batches[-1].append(chosen[k])
+    rng.shuffle(batches)
+    return batches[: len(batches) // processes * processes]
+
+
+def _rows_of_epoch(source: Source, count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    """All rows, or the epoch's share of an endless sequence of shuffles, so that every row comes before any comes twice."""
+    wanted = source.rows_per_epoch
+    if not wanted or not count:
+        return np.arange(count)
+    start = epoch * wanted
+    rounds = range(start // count, (start + wanted - 1) // count + 1)
+    sequence = np.concatenate([np.random.default_rng([seed, r]).permutation(count) for r in rounds])
+    return sequence[start - rounds[0] * count :][:wanted]
+
+
+def _by_length(rows: Sequence[Example], indices: NDArray[np.int64], tokens: int) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    for i in sorted(indices.tolist(), key=lambda i: len(rows[i].window.input_ids)):
+        if chunk and len(rows[i].window.input_ids) * (len(chunk) + 1) > 2 * tokens:
+            yield chunk
+            chunk = []
+        chunk.append(i)
+    if chunk:
+        yield chunk
+
+
+def _schedule(optimiser: torch.optim.Optimizer, step: int, total: int, options: Optimisation) -> None:
+    """Linear warm-up, then a straight line to zero."""
+    warm = max(1, int(options.warmup * total))
+    factor = (step + 1) / warm if step < warm else max(0.0, (total - step) / max(1, total - warm))
+    for group in optimiser.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+def _contiguous(network: CxNetwork) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _checkpoint(run: Path, accelerator: Accelerator, network: CxNetwork, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    """Weights, optimiser and progress in one folder that replaces the old one in one step (safetensors and JSON, no pickle)."""
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process:
+        return
+    fresh, place = run / "checkpoint.new", run / "checkpoint"
+    fresh.mkdir(exist_ok=True)
+    save_file(_contiguous(network), fresh / "model.safetensors")
+    state = optimiser.state_dict()["state"]
+    save_file(
+        {f"{i}.{k}": torch.as_tensor(v).cpu().contiguous() for i, s in state.items() for k, v in s.items()}, fresh / "optimiser.safetensors"
+    )
+    (fresh / "progress.json").write_text(json.dumps(asdict(progress)))
+    old = run / "checkpoint.old"
+    if place.exists():
+        place.rename(old)
+    fresh.rename(place)
+    if old.exists():
+        for file in old.iterdir():
+            file.unlink()
+        old.rmdir()
+
+
+def _resume(run: Path, accelerator: Accelerator, network: CxNetwork, optimiser: torch.optim.Optimizer) -> Progress:
+    """Progress of the last checkpoint with its weights and optimiser loaded, or a fresh start."""
+    place = next((p for p in (run / "checkpoint", run / "checkpoint.old") if (p / "progress.json").exists()), None)
+    if place is None:
+        return Progress()
+    network.load_state_dict(load_file(place / "model.safetensors"))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in load_file(place / "optimiser.safetensors").items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    progress = Progress(**json.loads((place / "progress.json").read_text()))
+    accelerator.print(f"resuming at epoch {progress.epoch + 1}, step {progress.step_in_epoch}")
+    return progress

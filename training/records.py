@@ -1,0 +1,176 @@
+"""Labelled texts: records of our own with their text, labels kept by reference, and the rules that both obey."""
+
+import gzip
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from nlp_service.core.errors import InputError
+from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Head, Taxonomy
+
+Split = Literal["train", "calibration", "dev"]
+SPLITS: tuple[Split, ...] = ("train", "calibration", "dev")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSpan:
+    """Code-point offsets into the text, and the labels that the stretch carries."""
+
+    start: int
+    end: int
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One labelled text. A label outside `known` is unknown, not absent.
+
+    `spans` point at labels; for the heads in `exhaustive` every clause that carries a label is listed, for the others at least
+    one. `pairs` is None where the source does not annotate pairs.
+    """
+
+    id: str
+    text: str
+    lang: str
+    source: str
+    split: Split
+    positives: frozenset[str]
+    known: frozenset[str]
+    spans: tuple[LabelledSpan, ...] = ()
+    exhaustive: frozenset[Head] = frozenset()
+    pairs: frozenset[tuple[str, str]] | None = None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of a JSONL file, gzipped or not. Raises InputError naming the line."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}:{number}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}: not an object")
+            yield number, row
+
+
+def find(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    """Files of `folder` that match; raises InputError for a pattern that matches none."""
+    out: list[Path] = []
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if not found:
+            raise InputError(f"{folder / pattern}: no such file")
+        out += found
+    return out
+
+
+def normalised(text: str) -> str:
+    """What two copies of a text share: letters and digits, without case, accents or spacing."""
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return re.sub(r"[\W_]+", "", "".join(c for c in decomposed if not unicodedata.combining(c)))
+
+
+def read_records(path: Path, taxonomy: Taxonomy, source: str) -> Iterator[Record]:
+    """Records with their own text: the fields of data/README.md. Raises InputError with every fault of the first bad line."""
+    for number, row in read_jsonl(path):
+        text = row.get("text")
+        if not isinstance(text, str):
+            raise InputError(f"{path}:{number}: text: missing or not a string")
+        yield _record(row, text, _quoted_spans, taxonomy, source, f"{path}:{number}")
+
+
+def read_references(path: Path, texts: Mapping[str, str], taxonomy: Taxonomy, source: str) -> Iterator[Record]:
+    """Labels by reference: `id` names a row of the corpora, spans are offsets. Raises InputError for a row that is not there."""
+    for number, row in read_jsonl(path):
+        if row.get("id") not in texts:
+            raise InputError(f"{path}:{number}: id {row.get('id')!r} is in none of the corpora")
+        yield _record(row, texts[row["id"]], _offset_spans, taxonomy, source, f"{path}:{number}")
+
+
+def _record(row: dict[str, Any], text: str, spans_of: Any, taxonomy: Taxonomy, source: str, where: str) -> Record:
+    faults = [
+        f"{key}: missing" for key in ("id", "lang", "split", "emotions", "touchpoints", "sentiment", "signals", "pairs") if key not in row
+    ]
+    if not faults:
+        faults = _label_faults(row, taxonomy)
+    spans = spans_of(row, text, faults) if not faults else []
+    if not faults:
+        faults = _span_faults(row, spans)
+    if faults:
+        raise InputError(f"{where} {row.get('id')}: " + "; ".join(faults))
+    return Record(
+        id=row["id"], text=text, lang=row["lang"], source=source, split=row["split"],
+        positives=frozenset([*row["emotions"], *row["touchpoints"], *row["signals"], row["sentiment"]]),
+        known=_all_labels(taxonomy),
+        spans=tuple(spans),
+        exhaustive=frozenset({"emotions", "touchpoints"} if "segments" in row else ()),
+        pairs=frozenset((p["touchpoint"], p["emotion"]) for p in row["pairs"]),
+    )  # fmt: skip
+
+
+@cache
+def _all_labels(taxonomy: Taxonomy) -> frozenset[str]:
+    return frozenset(taxonomy.label_ids)
+
+
+def _label_faults(row: dict[str, Any], taxonomy: Taxonomy) -> list[str]:
+    faults = []
+    for head in MULTI_LABEL_HEADS:
+        unknown = sorted(set(row[head]) - {label.id for label in taxonomy.labels(head)})
+        if unknown:
+            faults.append(f"{head}: unknown {unknown}")
+    if row["sentiment"] not in {label.id for label in taxonomy.sentiment}:
+        faults.append(f"sentiment: unknown {row['sentiment']!r}")
+    if row["split"] not in SPLITS:
+        faults.append(f"split: {row['split']!r} is none of {SPLITS}")
+    for pair in row["pairs"]:
+        if pair["touchpoint"] != GENERAL and pair["touchpoint"] not in row["touchpoints"]:
+            faults.append(f"pairs: touchpoint {pair['touchpoint']!r} is not among touchpoints")
+    if {pair["emotion"] for pair in row["pairs"]} != set(row["emotions"]):
+        faults.append("pairs: their emotions are not those of the record")
+    return faults
+
+
+def _span_faults(row: dict[str, Any], spans: list[LabelledSpan]) -> list[str]:
+    """Where segments are labelled, they and the record must tell the same."""
+    if "segments" not in row:
+        return []
+    shown = {label for segment in row["segments"] for head in ("emotions", "touchpoints") for label in segment[head]}
+    told = {*row["emotions"], *row["touchpoints"]}
+    return [f"segments: {sorted(shown ^ told)} stand only in the record or only in its segments"] if shown != told else []
+
+
+def _quoted_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[LabelledSpan]:
+    """Spans of pairs and segments whose `quote` is copied from the text; its first occurrence counts."""
+    spans = []
+    for key, labels in _quoted_labels(row):
+        start = text.find(key)
+        if start < 0 or not key:
+            faults.append(f"quote is not in the text: {key!r}")
+        else:
+            spans.append(LabelledSpan(start, start + len(key), labels))
+    return spans
+
+
+def _quoted_labels(row: dict[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
+    for pair in row["pairs"]:
+        yield pair["quote"], frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})
+    for segment in row.get("segments", ()):
+        yield segment["quote"], frozenset([*segment["touchpoints"], *segment["emotions"]])
+
+
+def _offset_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[LabelledSpan]:
+    spans = []
+    for pair in row["pairs"]:
+        if not 0 <= pair["start"] < pair["end"] <= len(text):
+            faults.append(f"pairs: offsets {pair['start']}-{pair['end']} are outside the text")
+        else:
+            spans.append(LabelledSpan(pair["start"], pair["end"], frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})))
+    return spans
