@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nlp_service.core.language import Language, identify_parts
+from nlp_service.core.language import Language, identify, identify_parts
 from nlp_service.core.schema import LanguageTag, Status
 from nlp_service.core.segments import Offsets, segment
 from nlp_service.core.text import has_letters, prepare
@@ -35,15 +35,12 @@ class Preparation:
         text = prepare(text)
         if not has_letters(text):
             return PreparedText(text, "no_text", Language("unknown", "es"), [], [], [])
-        segments = segment(text, "en" if language == "en" else "es") if language else []
+        whole = language or identify(text)[0]
+        if whole == "other":
+            return PreparedText(text, "language_unsupported", Language("other", "es"), [], [], [])
+        segments = segment(text, whole)
         if language:
             found, languages = Language(language, language), [language] * len(segments)
         else:
-            # The clause rules of both languages differ only in words of contrast; one identification decides which apply.
-            found, languages = identify_parts(text, [])
-            if found.tag != "other":
-                segments = segment(text, found.calibration)
-                found, languages = identify_parts(text, [text[a:b] for a, b in segments])
-        if found.tag == "other":
-            return PreparedText(text, "language_unsupported", found, [], [], [])
+            found, languages = identify_parts(whole, [text[start:end] for start, end in segments])
         return PreparedText(text, "ok", found, segments, languages, self._encoder.encode(text, segments))

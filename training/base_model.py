@@ -48,7 +48,7 @@ def _offline_encoder() -> BertModel:
     model = BertModel(config, add_pooling_layer=False)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     state = {}
-    for name, (kind, count, raw) in _tensors(data).items():
+    for name, (_kind_code, count, raw) in _tensors(data).items():
         key = _bert_name(name)
         values = np.frombuffer(raw, "<f4") if len(raw) == 4 * count else _dequantise_q4(raw)
         state[key] = torch.from_numpy(values.reshape(shapes[key]).copy())

@@ -6,12 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import datasets
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import HEADS, Taxonomy
-from training.records import Record, read_jsonl
+from training.records import Record
 
 
 class _Strict(BaseModel):
@@ -92,20 +93,38 @@ def corpus_path(folder: Path, name: str) -> Path:
     return path
 
 
+def load_corpus(folder: Path, name: str) -> datasets.Dataset:
+    """All rows of one corpus. Raises InputError for a file that is missing or not of the format of data/SOURCES.md."""
+    path = corpus_path(folder, name)
+    try:
+        rows = datasets.load_dataset("json", data_files=str(path), split="train")
+    except (datasets.exceptions.DatasetGenerationError, OSError) as error:
+        raise InputError(f"corpus {name}: {path}: {error.__cause__ or error}") from error
+    missing = sorted({"id", "text", "lang", "split", "labels"} - set(rows.column_names))
+    if missing:
+        raise InputError(f"corpus {name}: {path}: rows lack {missing}")
+    return rows
+
+
+def corpus_names(folder: Path) -> list[str]:
+    """Names of the corpora in `folder`."""
+    return sorted(path.name.removesuffix(".jsonl.gz") for path in folder.glob("*.jsonl.gz"))
+
+
 def corpus_texts(folder: Path) -> dict[str, str]:
     """Text of every row of every corpus in `folder`, by id."""
-    return {row["id"]: row["text"] for path in sorted(folder.glob("*.jsonl.gz")) for _, row in read_jsonl(path)}
+    tables = (load_corpus(folder, name).select_columns(["id", "text"]) for name in corpus_names(folder))
+    return {row["id"]: row["text"] for table in tables for row in table}
 
 
 def read_corpus(folder: Path, name: str, taxonomy: Taxonomy) -> Iterator[Record]:
     """Training rows of a corpus under its table; rows of its own development split and dropped rows are left out."""
     mapping = load_mapping(name)
-    path = corpus_path(folder, name)
-    for number, row in read_jsonl(path):
+    for row in load_corpus(folder, name):
         native = list(row["labels"])
         missing = sorted(set(native) - set(mapping.labels))
         if missing:
-            raise InputError(f"{path}:{number}: no row in the mapping for {missing}")
+            raise InputError(f"corpus {name}: row {row['id']}: no row in the mapping for {missing}")
         # A row in which an aspect set marked nothing is not a row without touchpoints (seed: 31 of 101 have product_quality).
         marked = native or mapping.labels_from == "labels"
         if row["split"] == "train" and marked and not any(mapping.labels[label].drop for label in native):
@@ -115,10 +134,10 @@ def read_corpus(folder: Path, name: str, taxonomy: Taxonomy) -> Iterator[Record]
 def _fold(row: dict[str, Any], native: list[str], mapping: Mapping, taxonomy: Taxonomy) -> Record:
     rows = [mapping.labels[label] for label in native]
     sentiments = {label.id for label in taxonomy.sentiment}
-    known = set(mapping.known_by_domain.get(row.get("domain", ""), mapping.known).labels(taxonomy))
+    known = set(mapping.known_by_domain.get(row.get("domain") or "", mapping.known).labels(taxonomy))
     positives = {label for r in rows for label in r.positives}
     unknown = {label for r in rows for label in r.unknown}
-    if "annotated" in row:  # what a native label that was not asked for would have told
+    if row.get("annotated"):  # what a native label that was not asked for would have told
         unknown |= {label for key in set(mapping.labels) - set(row["annotated"]) for label in mapping.labels[key].positives}
     sentiment = None if "sentiment" in unknown else _sentiment(row, rows, mapping)
     known = (known | positives) - (unknown - positives) - sentiments

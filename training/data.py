@@ -5,11 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
-
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
-from training.corpora import corpus_texts, read_corpus
+from training.corpora import corpus_names, corpus_texts, load_corpus, read_corpus
 from training.recipe import CorpusSource, Recipe, RecordSource, Source
 from training.records import Record, Split, find, normalised, read_jsonl, read_records, read_references
 
@@ -81,20 +79,21 @@ def _held_back_rows(corpora: Path, data: Path) -> set[str]:
     }
     return {
         normalised(row["text"])
-        for path in sorted(corpora.glob("*.jsonl.gz"))
-        for _, row in read_jsonl(path)
+        for name in corpus_names(corpora)
+        for row in load_corpus(corpora, name).select_columns(["id", "text", "split"])
         if row["split"] in ("dev", "test") or row["id"] in translations
     }
 
 
-def as_dataset(records: Iterable[Record]) -> datasets.Dataset:
-    """The records as a `datasets` table, to look at, filter or publish: one row a record, labels as lists."""
-    return datasets.Dataset.from_list(
-        [
-            {
-                "id": r.id, "text": r.text, "lang": r.lang, "source": r.source, "split": r.split,
-                "positives": sorted(r.positives), "known": sorted(r.known),
-            }
-            for r in records
-        ]
-    )  # fmt: skip
+def read_labelled(paths: Iterable[Path], corpora: Path | None, taxonomy: Taxonomy) -> Iterator[Record]:
+    """Labelled records of any files, to evaluate on; the source of each is its file's name. Files without texts are references."""
+    texts: dict[str, str] = {}
+    for path in paths:
+        _, first = next(read_jsonl(path), (0, {"text": ""}))
+        if "text" in first:
+            yield from read_records(path, taxonomy, path.stem, "dev")
+            continue
+        if corpora is None:
+            raise InputError(f"{path}: holds labels by reference; give the folder of the corpora (--corpora)")
+        texts = texts or corpus_texts(corpora)
+        yield from read_references(path, texts, taxonomy, path.stem)

@@ -4,7 +4,8 @@ import gzip
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Head, Taxonomy
 
 Split = Literal["train", "calibration", "dev"]
 SPLITS: tuple[Split, ...] = ("train", "calibration", "dev")
+
+
+_FIELDS = ("id", "lang", "split", "emotions", "touchpoints", "sentiment", "signals", "pairs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,14 @@ def normalised(text: str) -> str:
     return re.sub(r"[\W_]+", "", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
 
-def read_records(path: Path, taxonomy: Taxonomy, source: str) -> Iterator[Record]:
-    """Records with their own text: the fields of data/README.md. Raises InputError with every fault of the first bad line."""
+def read_records(path: Path, taxonomy: Taxonomy, source: str, default_split: Split | None = None) -> Iterator[Record]:
+    """Records with their own text: the fields of data/README.md. Raises InputError with every fault of the first bad line.
+
+    `default_split` is for records that name none, such as a user's evaluation file; without it they are faulty.
+    """
     for number, row in read_jsonl(path):
+        if default_split:
+            row.setdefault("split", default_split)
         text = row.get("text")
         if not isinstance(text, str):
             raise InputError(f"{path}:{number}: text: missing or not a string")
@@ -174,3 +183,34 @@ def _offset_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[Lab
         else:
             spans.append(LabelledSpan(pair["start"], pair["end"], frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})))
     return spans
+
+
+def faults_of(path: Path, taxonomy: Taxonomy) -> list[str]:
+    """Every fault of a file of records with text: of each line, and ids and texts that occur twice."""
+    faults: list[str] = []
+    seen: dict[str, int] = {}
+    for number, row in read_jsonl(path):
+        try:
+            if not isinstance(row.get("text"), str):
+                raise InputError(f"{path}:{number}: text: missing or not a string")
+            record = _record(row, row["text"], _quoted_spans, taxonomy, path.stem, f"{path}:{number}")
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        for what, key in (("id", record.id), ("text", normalised(record.text))):
+            first = seen.setdefault(f"{what} {key}", number)
+            if first != number:
+                faults.append(f"{path}:{number} {record.id}: {what} is that of line {first}")
+    return faults
+
+
+def data_sheet(records: Sequence[Record], taxonomy: Taxonomy) -> str:
+    """Counts of the records by language and split, and of each label by language, as Markdown."""
+    languages = sorted({record.lang for record in records})
+    by_split = Counter((record.lang, record.split) for record in records)
+    lines = ["| records | " + " | ".join(SPLITS) + " |", "|---" * (1 + len(SPLITS)) + "|"]
+    lines += [f"| {lang} | " + " | ".join(str(by_split[lang, split]) for split in SPLITS) + " |" for lang in languages]
+    by_label = Counter((record.lang, label) for record in records for label in record.positives)
+    lines += ["", "| label | " + " | ".join(languages) + " |", "|---" * (1 + len(languages)) + "|"]
+    lines += [f"| {label} | " + " | ".join(str(by_label[lang, label]) for lang in languages) + " |" for label in taxonomy.label_ids]
+    return "\n".join(lines)

@@ -5,6 +5,7 @@ import random
 import shutil
 from pathlib import Path
 
+from accelerate import PartialState
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -69,7 +70,8 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
     taxonomy = Taxonomy.default()
     if recipe.start_from and not (run / BASE).exists():
         shutil.copytree(Path(recipe.start_from) / BASE, run / BASE)
-    encoder, tokenizer = prepare_base(recipe.encoder, folders, run / BASE)
+    with PartialState().main_process_first():  # the others then find it made
+        encoder, tokenizer = prepare_base(recipe.encoder, folders, run / BASE)
     data = load(recipe, folders, taxonomy)
     preparation = Preparation(Encoder(tokenizer, recipe.max_tokens))
     sources, held_back = _encode(recipe, data, preparation, taxonomy)

@@ -134,10 +134,9 @@ class Decoder:
                 none *= 1 - probability
                 if probability >= self._pairs.band.threshold:
                     found.append((probability, t))
-            found = sorted(found, reverse=True) or [(float(p[e]) * none, None)]
-            for probability, t in found:
-                evidence = self._evidence(text, clauses, shown, e, t)
-                name = GENERAL if t is None else ids[t]
+            for probability, about in found or [(float(p[e]) * none, None)]:
+                evidence = self._evidence(text, clauses, shown, e, about)
+                name = GENERAL if about is None else ids[about]
                 pairs.append(Pair(touchpoint=name, emotion=ids[e], probability=round(probability, _DIGITS), evidence=evidence))
         return sorted(pairs, key=lambda pair: -pair.probability)
 

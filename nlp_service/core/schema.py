@@ -1,12 +1,22 @@
 """What goes in and what comes out: the same JSON on every surface (API, command line, scored files)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from nlp_service.core.text import readable
 
 Decision = Literal["auto", "suggest"]
 LanguageTag = Literal["es", "en", "mixed", "other", "unknown"]
 Status = Literal["ok", "language_unsupported", "no_text"]
+
+
+def _readable(value: object) -> object:
+    return readable(value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_readable)]
+"""A customer's words, in which lone surrogates have become U+FFFD: one half of an emoji must not cost the text."""
 
 
 class _Out(BaseModel):
@@ -19,7 +29,7 @@ class Feedback(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str | None = None
-    text: str
+    text: Text
 
 
 class LabelScore(_Out):

@@ -17,6 +17,8 @@ _CONTRAST = {
            "on the other hand", "even though", "that said", "having said that", "in spite of", "the only"),
 }  # fmt: skip
 _BREAK_AFTER = frozenset({";", "…", "...", "—", "–", "|", "•"})
+# These begin what follows; spaCy's rules count them to the sentence before ("¿Qué pasa? ¡" + "Nadie contesta!").
+_OPENING = frozenset("¿¡([{«“‘")
 # A stretch with fewer words than this is no clause of its own; it joins its neighbour in the sentence.
 _MIN_WORDS = 2
 
@@ -49,6 +51,8 @@ def segment(text: str, language: str) -> list[Offsets]:
     `language` is `es` or `en`. Boundaries: sentence ends, line breaks, semicolons, ellipses and dashes, and words of contrast.
     Stretches without a letter join the clause before them. Every letter of the text is inside exactly one clause.
     """
+    if not text.strip():
+        return []
     nlp = _pipeline(language)
     with _LOCK, nlp.memory_zone():
         doc = nlp(text)
@@ -66,12 +70,21 @@ def segment(text: str, language: str) -> list[Offsets]:
 def _sentences(tokens: Sequence[tuple[str, int, bool | None]]) -> Iterator[Offsets]:
     """Token ranges of sentences; a line break ends one too (subjects, greetings, lists, signatures)."""
     start = 0
+    words = [word for word, _, _ in tokens]
     for i, (word, _, begins) in enumerate(tokens):
         if i > start and (begins or "\n" in word):
-            yield start, i
-            start = i
+            cut = _before_opening(words, i, start)
+            yield start, cut
+            start = cut
     if tokens:
         yield start, len(tokens)
+
+
+def _before_opening(words: Sequence[str], i: int, first: int) -> int:
+    """Where a clause that begins at word `i` begins with the opening marks before it; after `first` in any case."""
+    while i - 1 > first and words[i - 1] in _OPENING:
+        i -= 1
+    return i
 
 
 def _clauses(words: list[str], spoken: list[bool], offset: int, contrast: dict[str, list[list[str]]]) -> list[Offsets]:
@@ -79,7 +92,7 @@ def _clauses(words: list[str], spoken: list[bool], offset: int, contrast: dict[s
     cuts = [0]
     for i in range(1, len(words)):
         if words[i - 1] in _BREAK_AFTER or any(words[i : i + len(phrase)] == phrase for phrase in contrast.get(words[i], ())):
-            cuts.append(i)
+            cuts.append(_before_opening(words, i, cuts[-1]))
     pieces: list[Offsets] = []
     for start, end in zip(cuts, [*cuts[1:], len(words)], strict=True):
         if pieces and (sum(spoken[start:end]) < _MIN_WORDS or sum(spoken[slice(*pieces[-1])]) < _MIN_WORDS):

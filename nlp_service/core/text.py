@@ -5,18 +5,23 @@ import unicodedata
 
 # Zero-width characters, soft hyphens, bidirectional marks and isolates split words for a tokenizer and are invisible to people.
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-_UNREADABLE = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def readable(text: str) -> str:
+    """`text` with lone surrogates (half an emoji, left where a platform cut the text) as U+FFFD: nothing could write them out again."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def prepare(text: str) -> str:
     """`text` made safe for the model, of the same length, so that offsets into the result are offsets into `text`.
 
-    Control characters other than line breaks and tabs, and invisible marks, become spaces; lone surrogates, which no
-    encoder accepts, become U+FFFD. Zero-width joiners inside emoji sequences become spaces too: the parts keep their meaning.
+    Control characters other than line breaks and tabs, and invisible marks, become spaces. Zero-width joiners inside emoji
+    sequences become spaces too: the parts keep their meaning.
     """
     if text.isascii() and text.isprintable():
         return text
-    text = _UNREADABLE.sub("\ufffd", _INVISIBLE.sub(" ", text))
+    text = readable(_INVISIBLE.sub(" ", text))
     return "".join(" " if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 

@@ -83,6 +83,9 @@ class Manifest(_Strict):
                 raise ValueError(f"calibration.{what} must have exactly the languages {list(self.taxonomy.languages)}")
         if set(self.files) != {WEIGHTS, TOKENIZER}:
             raise ValueError(f"files must name exactly {WEIGHTS} and {TOKENIZER}")
+        room = (self.architecture.positions - self.architecture.position_offset) // 8 * 8  # runtimes pad to multiples of 8
+        if self.preparation.max_tokens > room:
+            raise ValueError(f"preparation.max_tokens {self.preparation.max_tokens} is more than the {room} positions of the encoder")
         return self
 
 
@@ -106,7 +109,10 @@ class Bundle:
             weights = load_safetensors(data[WEIGHTS])
         except SafetensorError as error:
             raise BundleError(f"{folder / WEIGHTS}: {error}") from error
-        tokenizer = Tokenizer.from_str(data[TOKENIZER].decode("utf-8"))
+        try:
+            tokenizer = Tokenizer.from_str(data[TOKENIZER].decode("utf-8"))
+        except Exception as error:  # tokenizers raises nothing more precise
+            raise BundleError(f"{folder / TOKENIZER}: {error}") from error
         _check_shapes(folder, manifest, tokenizer, weights)
         return cls(manifest, tokenizer, weights)
 
@@ -118,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise BundleError(f"{path}: no such file; a bundle is a folder with {MANIFEST}, {WEIGHTS} and {TOKENIZER}") from error
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}") from error
 
 
@@ -137,6 +143,8 @@ def _verified(path: Path, digest: str) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise BundleError(f"{path}: no such file") from error
+    except OSError as error:
+        raise BundleError(f"{path}: {error}") from error
     if sha256(data) != digest:
         raise BundleError(f"{path}: its sha256 is not the one in {MANIFEST}; the file was altered or is incomplete")
     return data
@@ -144,13 +152,36 @@ def _verified(path: Path, digest: str) -> bytes:
 
 def _check_shapes(folder: Path, manifest: Manifest, tokenizer: Tokenizer, weights: dict[str, NDArray[np.floating]]) -> None:
     shape = manifest.architecture
-    expected = {
-        "encoder.embeddings.word_embeddings.weight": (shape.vocab_size, shape.hidden_size),
-        "heads.value.weight": (len(manifest.taxonomy.label_ids), shape.hidden_size),
-    }
+    expected = _shapes(shape, len(manifest.taxonomy.label_ids))
     for name, wanted in expected.items():
         found = weights[name].shape if name in weights else None
         if found != wanted:
             raise BundleError(f"{folder / WEIGHTS}: {name} is {found}, the manifest wants {wanted}")
     if tokenizer.get_vocab_size() != shape.vocab_size:
         raise BundleError(f"{folder / TOKENIZER}: {tokenizer.get_vocab_size()} pieces, the manifest wants {shape.vocab_size}")
+
+
+def _shapes(shape: Architecture, labels: int) -> dict[str, tuple[int, ...]]:
+    """Every tensor that the runtimes read."""
+    hidden, inner = shape.hidden_size, shape.intermediate_size
+    linear = {
+        "attention.self.query": (hidden, hidden), "attention.self.key": (hidden, hidden), "attention.self.value": (hidden, hidden),
+        "attention.output.dense": (hidden, hidden), "intermediate.dense": (inner, hidden), "output.dense": (hidden, inner),
+    }  # fmt: skip
+    out: dict[str, tuple[int, ...]] = {
+        "encoder.embeddings.word_embeddings.weight": (shape.vocab_size, hidden),
+        "encoder.embeddings.position_embeddings.weight": (shape.positions, hidden),
+        "encoder.embeddings.token_type_embeddings.weight": (shape.token_types, hidden),
+        "heads.query.weight": (labels, hidden),
+        "heads.value.weight": (labels, hidden),
+        "heads.value.bias": (labels,),
+    }
+    norms = ["encoder.embeddings.LayerNorm"]
+    for i in range(shape.layers):
+        prefix = f"encoder.encoder.layer.{i}."
+        norms += [prefix + "attention.output.LayerNorm", prefix + "output.LayerNorm"]
+        for name, size in linear.items():
+            out |= {f"{prefix}{name}.weight": size, f"{prefix}{name}.bias": size[:1]}
+    for name in norms:
+        out |= {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
+    return out

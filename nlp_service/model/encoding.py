@@ -79,6 +79,7 @@ def _token_bounds(offsets: Sequence[Offsets], segments: Sequence[Offsets]) -> li
         while token < len(offsets) and offsets[token][1] <= start:
             token += 1
         starts.append(token)
-    if starts:
-        starts[0] = 0
+    if not starts:
+        return []
+    starts[0] = 0
     return list(zip(starts, [*starts[1:], len(offsets)], strict=True))

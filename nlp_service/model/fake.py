@@ -1,5 +1,6 @@
 """A model without weights, for tests of everything around the model: a text has a label where it says the label's name."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
 from nlp_service.core.schema import ModelInfo
-from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS, Taxonomy
 from nlp_service.model.encoding import CLS, SEP, EncodedWindow
 from nlp_service.model.runtime import Logits
 
@@ -28,15 +29,17 @@ class FakeModel:
 
     def __init__(self) -> None:
         self.taxonomy = Taxonomy.default()
-        names = {label.id: f"{label.id} {label.es} {label.en}" for head in ("emotions", "touchpoints", "sentiment", "signals")
-                 for label in self.taxonomy.labels(head)}  # type: ignore[arg-type]  # fmt: skip
-        words = {id: {w for w in text.lower().replace(",", "").replace("_", " ").split() if len(w) > 3} for id, text in names.items()}
+        words = {
+            label.id: {w for w in re.findall(r"\w+", f"{label.id.replace('_', ' ')} {label.es} {label.en}".lower()) if len(w) > 3}
+            for head in HEADS
+            for label in self.taxonomy.labels(head)
+        }
         vocabulary = {token: i for i, token in enumerate([CLS, "<pad>", SEP, "<unk>", *sorted(set().union(*words.values()))])}
-        self.tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+        self.tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))  # noqa: S106
         self.tokenizer.normalizer = Lowercase()
         self.tokenizer.pre_tokenizer = Whitespace()
         self.info = ModelInfo(name=FAKE, version="0", taxonomy=self.taxonomy.version)
-        self._tokens = [{vocabulary[w] for w in words[id]} for id in self.taxonomy.label_ids]
+        self._tokens = [{vocabulary[w] for w in words[label]} for label in self.taxonomy.label_ids]
         self._floor = np.full(len(self.taxonomy.label_ids), -4.0, np.float32)
         self._floor[self.taxonomy.index["neutral"]] = -3.0
 

@@ -1,5 +1,7 @@
 """The network in torch: one encoder, and one head per label that pools tokens by attention. Used to train and by the GPU runtime."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
@@ -19,8 +21,9 @@ class SpanHeads(nn.Module):
     zero at the start, begin as mean pooling.
     """
 
-    def __init__(self, hidden_size: int, labels: int) -> None:
+    def __init__(self, hidden_size: int, labels: int, soft_cap: float = SOFT_CAP) -> None:
         super().__init__()
+        self.soft_cap = soft_cap
         self.query = nn.Linear(hidden_size, labels, bias=False)
         self.value = nn.Linear(hidden_size, labels)
         nn.init.zeros_(self.query.weight)
@@ -31,7 +34,7 @@ class SpanHeads(nn.Module):
         """`states` [B, T, H], `spans` [B, S, T] of 0 and 1 (a padded span may be empty) -> logits [B, S, L], fp32."""
         with torch.autocast(states.device.type, enabled=False):
             states, spans = states.float(), spans.float()
-            weight = torch.exp(SOFT_CAP * torch.tanh(self.query(states) / SOFT_CAP))
+            weight = torch.exp(self.soft_cap * torch.tanh(self.query(states) / self.soft_cap))
             evidence = weight * nn.functional.linear(states, self.value.weight)
             return (spans @ evidence) / (spans @ weight).clamp_min(1e-6) + self.value.bias
 
@@ -39,10 +42,10 @@ class SpanHeads(nn.Module):
 class CxNetwork(nn.Module):
     """An encoder of `transformers` (BERT or XLM-RoBERTa kind) with `SpanHeads`."""
 
-    def __init__(self, encoder: nn.Module, labels: int) -> None:
+    def __init__(self, encoder: nn.Module, labels: int, soft_cap: float = SOFT_CAP) -> None:
         super().__init__()
         self.encoder = encoder
-        self.heads = SpanHeads(encoder.config.hidden_size, labels)  # type: ignore[union-attr, arg-type]
+        self.heads = SpanHeads(encoder.config.hidden_size, labels, soft_cap)  # type: ignore[union-attr, arg-type]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor) -> Tensor:
         """`input_ids`, `attention_mask` [B, T], `spans` [B, S, T] -> logits [B, S, L]."""
@@ -53,7 +56,7 @@ class CxNetwork(nn.Module):
 
 def build_encoder(shape: Architecture) -> PreTrainedModel:
     """An encoder of the given sizes with untrained weights; dropout off, for its random numbers cost more than they bring here."""
-    shared = {
+    shared: dict[str, Any] = {
         "vocab_size": shape.vocab_size, "hidden_size": shape.hidden_size, "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads, "intermediate_size": shape.intermediate_size, "max_position_embeddings": shape.positions,
         "type_vocab_size": shape.token_types, "layer_norm_eps": shape.layer_norm_eps, "pad_token_id": shape.pad_token_id,

@@ -17,11 +17,12 @@ class TorchRuntime:
 
     def __init__(self, bundle: Bundle, device: str = "cuda") -> None:
         self._device = torch.device(device)
-        network = CxNetwork(build_encoder(bundle.manifest.architecture), len(bundle.taxonomy.label_ids))
+        shape = bundle.manifest.architecture
+        network = CxNetwork(build_encoder(shape), len(bundle.taxonomy.label_ids), shape.attention_soft_cap)
         network.load_state_dict({name: torch.from_numpy(array).float() for name, array in bundle.weights.items()})
         self._network = network.to(self._device).eval()
         self._half = self._device.type == "cuda"
-        self._pad_id = bundle.manifest.architecture.pad_token_id
+        self._pad_id = shape.pad_token_id
 
     @property
     def description(self) -> str:

@@ -1,0 +1,191 @@
+"""Scores an archive: rows in, one analysis for each out, in order, with bounded memory and without losing work when interrupted."""
+
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nlp_service.archive.formats import output_format
+from nlp_service.archive.journal import Journal, Progress, fingerprint, job
+from nlp_service.archive.readers import AnyRow, ReadOptions, Source, open_source
+from nlp_service.archive.rows import Columns, Row, Unreadable
+from nlp_service.archive.writers import Scored, open_writer
+from nlp_service.core.errors import InputError, ServiceError
+from nlp_service.core.schema import Analysis, Feedback
+from nlp_service.pipeline import Pipeline
+
+CHUNK = 1024
+"""Rows analysed and committed at once. Chunks begin at the same rows in every run, so a row always has the same neighbours."""
+
+UNREADABLE = "unreadable"
+_SHOWN = 5  # unreadable rows that a report explains
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """How to score.
+
+    `scores` adds every label's probability; `limit` stops after so many rows; `restart` forgets an interrupted run; `force` replaces
+    an output that is there.
+    """
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    scores: bool = False
+    limit: int | None = None
+    restart: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a job did. `counts` has the rows of each status and of `unreadable`; `rows` includes the `resumed` ones of earlier runs.
+
+    `problems` explains the first unreadable rows of this run, without quoting them; `seconds` is the time of this run.
+    """
+
+    output: Path
+    columns: Columns
+    rows: int
+    resumed: int
+    counts: dict[str, int]
+    problems: list[Unreadable]
+    seconds: float
+
+
+def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) -> Report:
+    """Scores the archive `input` into `output`. Progress and notes go to stderr.
+
+    Every input row gives exactly one output row, in order. An interrupted job goes on where it was when it is called again with the
+    same input, model and options; the output is then what an uninterrupted run would have written.
+
+    Raises InputError: a path, format or column that cannot be used, an output that exists, an input damaged beyond its rows.
+    """
+    started = time.monotonic()
+    source = check(input, output, options)
+    writer = open_writer(output_format(output), pipeline.taxonomy, scores=options.scores)
+    journal = Journal(output, _job(pipeline, input, source.columns, options))
+    progress = _resume(journal, options)
+    resumed, problems = progress.rows, list[Unreadable]()
+    with journal.open(progress), closing(source.rows(progress.rows)) as rows, _bar(source, progress, options) as bar:
+        if not progress.bytes:
+            journal.commit(writer.header(), progress)
+        remaining = None if options.limit is None else max(0, options.limit - progress.rows)
+        for chunk in _chunks(islice(rows, remaining)):
+            scored = _analyze(pipeline, chunk, scores=options.scores)
+            problems += [row for row in chunk if isinstance(row, Unreadable)][: _SHOWN - len(problems)]
+            _count(progress, scored)
+            journal.commit(writer.chunk(scored), progress)
+            _advance(bar, source, progress, len(chunk), options.limit)
+    writer.finish(journal.part, output)
+    journal.forget()
+    return Report(output, source.columns, progress.rows, resumed, progress.counts, problems, time.monotonic() - started)
+
+
+def check(input: Path, output: Path, options: ScoreOptions) -> Source:
+    """The archive, once all is well with both paths. Raises InputError; for telling it before a model is loaded."""
+    source = open_source(input, options.read)
+    output_format(output)
+    if not output.parent.is_dir():
+        raise InputError(f"{output.parent}: no such folder; make it first")
+    if output.is_dir():
+        raise InputError(f"{output}: is a folder")
+    if output.exists() and output.samefile(input):
+        raise InputError(f"{output}: input and output are the same file")
+    if output.exists() and not options.force:
+        raise InputError(f"{output}: exists already; --force replaces it")
+    return source
+
+
+def _job(pipeline: Pipeline, input: Path, columns: Columns, options: ScoreOptions) -> dict[str, Any]:
+    """Everything that the output's bytes depend on."""
+    manifest = pipeline.manifest.model_dump_json() if pipeline.manifest else ""
+    model = {
+        **pipeline.info.model_dump(),
+        "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+        "runtime": pipeline.runtime.description,
+    }
+    chosen = {**asdict(columns), "encoding": options.read.encoding, "scores": options.scores, "limit": options.limit}
+    return job(fingerprint(input), model, chosen)
+
+
+def _resume(journal: Journal, options: ScoreOptions) -> Progress:
+    if options.restart:
+        return Progress()
+    progress, problem = journal.resume()
+    if problem:
+        _note(f"starting again from the first row: {problem}")
+    elif progress.rows:
+        _note(f"going on after row {progress.rows:,} of an interrupted run (--restart begins again)")
+    return progress
+
+
+def _chunks(rows: Iterable[AnyRow]) -> Iterator[list[AnyRow]]:
+    rows = iter(rows)
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], *, scores: bool) -> list[Scored]:
+    readable = [row for row in chunk if isinstance(row, Row)]
+    outcomes = iter(_answers(pipeline, readable, scores=scores))
+    return [Scored(row.number, next(outcomes) if isinstance(row, Row) else row) for row in chunk]
+
+
+def _answers(pipeline: Pipeline, rows: Sequence[Row], *, scores: bool) -> Sequence[Analysis | Unreadable]:
+    """Analyses of a chunk at once; where that raises, of each row alone, so that a row that breaks the model fails alone.
+
+    Where every row fails it is the model that is broken, and the error is raised.
+    """
+    feedback = [Feedback(id=row.id, text=row.text) for row in rows]
+    if not feedback:
+        return []
+    try:
+        return pipeline.analyze(feedback, scores=scores)
+    except ServiceError:
+        raise
+    except Exception:
+        out: list[Analysis | Unreadable] = []
+        for row, item in zip(rows, feedback, strict=True):
+            try:
+                out += pipeline.analyze([item], scores=scores)
+            except Exception as error:
+                out.append(Unreadable(row.number, row.id, f"the model failed on it ({type(error).__name__})"))
+        if all(isinstance(outcome, Unreadable) for outcome in out):
+            raise
+        return out
+
+
+def _count(progress: Progress, scored: Sequence[Scored]) -> None:
+    statuses = Counter(UNREADABLE if isinstance(row.outcome, Unreadable) else row.outcome.status for row in scored)
+    progress.counts = {key: progress.counts.get(key, 0) + statuses[key] for key in sorted({*progress.counts, *statuses})}
+    progress.rows += len(scored)
+
+
+def _bar(source: Source, progress: Progress, options: ScoreOptions) -> "tqdm[Any]":
+    """Rows, rate and time left; silent where stderr is no terminal."""
+    return tqdm(total=_total(source.total, options.limit), initial=progress.rows, unit=" rows", disable=None, dynamic_ncols=True)
+
+
+def _advance(bar: "tqdm[Any]", source: Source, progress: Progress, rows: int, limit: int | None) -> None:
+    fraction = source.fraction()
+    # Text files do not know their rows: the rows so far and the part of the file they took tell about how many there are.
+    estimate = source.total if source.total is not None else round(progress.rows / fraction) if fraction else None
+    bar.total = _total(estimate, limit)
+    bar.update(rows)
+
+
+def _total(rows: int | None, limit: int | None) -> int | None:
+    known = [number for number in (rows, limit) if number is not None]
+    return min(known, default=None)
+
+
+def _note(message: str) -> None:
+    sys.stderr.write(f"note: {message}\n")

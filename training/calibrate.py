@@ -1,0 +1,176 @@
+"""Calibration and thresholds, fitted through the pipeline on texts that training has not seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
+from nlp_service.core.decoding import Decoder, TextLogits
+from nlp_service.core.schema import ModelInfo
+from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.pipeline import Pipeline
+from nlp_service.preparation import PreparedText
+from training.examples import UNKNOWN, text_targets
+from training.logistic import fit_logistic
+from training.records import Record
+
+AUTO_PRECISION = 0.95
+_MIN_AUTO_DECISIONS = 10  # fewer cannot show a precision of 95 %
+_PRIOR_STRENGTH = np.array([8.0, 2.0])  # on Platt's scale and bias, in units of the likelihood: a few dozen texts overrule it
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What goes into the manifest."""
+
+    calibration: Calibration
+    thresholds: dict[str, Bands]
+    pairs: PairModel
+
+
+@dataclass(frozen=True)
+class _Read:
+    record: Record
+    prepared: PreparedText
+    logits: TextLogits
+
+
+def fit(pipeline: Pipeline, records: Sequence[Record]) -> Fitted:
+    """Fits everything on `records`, which must be held back from training. Texts that give no answer are left out."""
+    taxonomy = pipeline.taxonomy
+    prepared = [pipeline.prepare(record.text) for record in records]
+    read = [_Read(r, p, z) for r, p, z in zip(records, prepared, pipeline.logits(prepared), strict=True) if z is not None]
+    logits = np.stack([x.logits.text for x in read]).astype(np.float64)
+    targets = np.stack([text_targets(x.record, taxonomy) for x in read])
+    languages = np.array([x.prepared.language.calibration for x in read])
+
+    calibration = Calibration(
+        labels=_platt_tables(logits, targets, languages, taxonomy), temperature=_temperatures(logits, targets, languages, taxonomy)
+    )
+    neutral = ModelInfo(name="", version="", taxonomy=taxonomy.version)
+    decoder = Decoder(taxonomy, calibration, {}, PairModel(), neutral)
+    probabilities = np.stack([decoder.probabilities(x.logits.text, x.prepared.language.calibration) for x in read])
+    thresholds = {}
+    for label in (label.id for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)):
+        i = taxonomy.index[label]
+        known = targets[:, i] != UNKNOWN
+        thresholds[label] = _bands(probabilities[known, i], targets[known, i] == 1)
+    pairs = _pair_model(Decoder(taxonomy, calibration, thresholds, PairModel(), neutral), read, taxonomy, thresholds)
+    return Fitted(calibration, thresholds, pairs)
+
+
+def _platt_tables(
+    logits: NDArray[np.float64], targets: NDArray[np.int8], languages: NDArray[np.str_], taxonomy: Taxonomy
+) -> dict[str, dict[str, Platt]]:
+    """Three levels, each the prior of the next: the head, the label, the label in one language."""
+    tables: dict[str, dict[str, Platt]] = {language: {} for language in taxonomy.languages}
+    for head in MULTI_LABEL_HEADS:
+        columns = [taxonomy.index[label.id] for label in taxonomy.labels(head)]
+        known = targets[:, columns] != UNKNOWN
+        of_head = _platt(logits[:, columns][known], targets[:, columns][known] == 1, np.array([1.0, 0.0]))
+        for i in columns:
+            told = targets[:, i] != UNKNOWN
+            of_label = _platt(logits[told, i], targets[told, i] == 1, of_head)
+            for language in taxonomy.languages:
+                here = told & (languages == language)
+                scale, bias = _platt(logits[here, i], targets[here, i] == 1, of_label)
+                tables[language][taxonomy.label_ids[i]] = Platt(scale=max(float(scale), 0.05), bias=float(bias))
+    return tables
+
+
+def _platt(z: NDArray[np.float64], truth: NDArray[np.bool_], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    return fit_logistic(np.stack([z, np.ones_like(z)], axis=1), truth, prior, _PRIOR_STRENGTH)
+
+
+def _temperatures(
+    logits: NDArray[np.float64], targets: NDArray[np.int8], languages: NDArray[np.str_], taxonomy: Taxonomy
+) -> dict[str, float]:
+    """Temperature of the sentiment softmax of least negative log-likelihood in each language (Guo et al. 2017)."""
+    sentiment = taxonomy.slices["sentiment"]
+    told = (targets[:, sentiment] == 1).any(axis=1)
+    out = {}
+    for language in taxonomy.languages:
+        here = told & (languages == language)
+        z, classes = logits[here, sentiment], targets[here, sentiment].argmax(axis=1)
+
+        def loss(temperature: float, z: NDArray[np.float64] = z, classes: NDArray[np.intp] = classes) -> float:
+            scaled = z / temperature
+            return float((np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(z)), classes]).mean()) if len(z) else 0.0
+
+        out[language] = float(min(np.geomspace(0.5, 4, 85), key=loss))
+    return out
+
+
+def _bands(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> Bands:
+    suggest = _stable_best_f1(p, truth)
+    return Bands(suggest=_measured(p, truth, suggest), auto=_auto(p, truth, suggest))
+
+
+def _stable_best_f1(p: NDArray[np.float64], truth: NDArray[np.bool_], resamples: int = 200) -> float:
+    """Median over bootstrap resamples of the threshold of best F1: the best of one small sample is a matter of luck."""
+    rng = np.random.default_rng(0)
+    found = [best_f1_threshold(p[i], truth[i]) for i in rng.integers(0, len(p), (resamples, len(p))) if truth[i].any()]
+    return float(np.clip(np.median(found), 0.05, 0.95)) if found else 0.5
+
+
+def best_f1_threshold(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+    """The threshold (midway between two probabilities) of best F1; `truth` has at least one positive."""
+    order = np.argsort(-p, kind="stable")
+    hits = np.cumsum(truth[order])
+    f1 = 2 * hits / (np.arange(1, len(p) + 1) + truth.sum())
+    k = int(f1.argmax())
+    return float((p[order[k]] + p[order[k + 1]]) / 2) if k + 1 < len(p) else float(p[order[k]])
+
+
+def _auto(p: NDArray[np.float64], truth: NDArray[np.bool_], floor: float) -> Band | None:
+    """The lowest threshold, not under `floor`, from which on the decisions are right often enough."""
+    order = np.argsort(-p, kind="stable")
+    precision = np.cumsum(truth[order]) / np.arange(1, len(p) + 1)
+    enough = np.flatnonzero((precision >= AUTO_PRECISION) & (np.arange(1, len(p) + 1) >= _MIN_AUTO_DECISIONS) & (p[order] >= floor))
+    if not len(enough):
+        return None
+    return _measured(p, truth, float(np.floor(p[order[enough[-1]]] * 1e4) / 1e4))
+
+
+def _measured(p: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float) -> Band:
+    chosen = p >= threshold
+    hits, support = int((chosen & truth).sum()), int(truth.sum())
+    return Band(
+        threshold=round(threshold, 4),
+        precision=round(hits / chosen.sum(), 4) if chosen.any() else None,
+        recall=round(hits / support, 4) if support else None,
+        support=support,
+    )
+
+
+def _pair_model(decoder: Decoder, read: Sequence[_Read], taxonomy: Taxonomy, thresholds: dict[str, Bands]) -> PairModel:
+    """Fits the relation of emotion and touchpoint on the candidates that decoding meets, then the threshold of best pair F1."""
+    rows: list[list[float]] = []
+    truth: list[bool] = []
+    missed = 0  # true pairs that are never candidates, so that the threshold knows the real recall
+    for x in read:
+        if x.record.pairs is None:
+            continue
+        language = x.prepared.language.calibration
+        p, clauses = decoder.probabilities(x.logits.text, language), decoder.probabilities(x.logits.segments, language)
+        accepted = {
+            head: [label.id for label in taxonomy.labels(head) if p[taxonomy.index[label.id]] >= thresholds[label.id].suggest.threshold]
+            for head in MULTI_LABEL_HEADS
+        }
+        candidates = {(t, e) for t in accepted["touchpoints"] for e in accepted["emotions"]}
+        missed += len({pair for pair in x.record.pairs if pair[0] in taxonomy.index} - candidates)
+        for touchpoint, emotion in sorted(candidates):
+            f = decoder.pair_features(p, clauses, emotion, touchpoint, len(accepted["touchpoints"]) == 1)
+            rows.append([1.0, f.emotion, f.touchpoint, f.together, f.only])
+            truth.append((touchpoint, emotion) in x.record.pairs)
+    if not any(truth):
+        return PairModel()
+    features, hit = np.array(rows), np.array(truth)
+    default = PairModel()
+    prior = np.array([default.bias, default.emotion, default.touchpoint, default.together, default.only])
+    bias, emotion, touchpoint, together, only = (float(w) for w in fit_logistic(features, hit, prior, 1.0))
+    p = 1 / (1 + np.exp(-features @ np.array([bias, emotion, touchpoint, together, only])))
+    band = _measured(p, hit, _stable_best_f1(np.append(p, np.zeros(missed)), np.append(hit, np.ones(missed, bool))))
+    return PairModel(bias=bias, emotion=emotion, touchpoint=touchpoint, together=together, only=only, band=band)

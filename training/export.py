@@ -1,0 +1,107 @@
+"""From a finished run to a bundle: weights in fp16, calibration and thresholds fitted, figures measured, model card written."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
+from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.model.bundle import (
+    FORMAT,
+    TOKENIZER,
+    WEIGHTS,
+    Architecture,
+    Manifest,
+    PreparationSettings,
+    sha256,
+    write_manifest,
+)
+from nlp_service.model.network import SOFT_CAP, CxNetwork
+from nlp_service.pipeline import Pipeline
+from training.calibrate import fit
+from training.card import write_card
+from training.data import Folders, TrainingData, load
+from training.evaluate import evaluate
+from training.recipe import Recipe
+from training.run import ENVIRONMENT, METRICS, RECIPE, load_network
+
+
+def make_bundle(run: Path, folder: Path, folders: Folders) -> dict[str, Any]:
+    """Writes the bundle of `run` into `folder` and returns its figures on the development split.
+
+    Calibration is fitted on the split `calibration`, figures are measured on `dev`; neither was trained on.
+    """
+    recipe = Recipe.model_validate_json((run / RECIPE).read_text("utf-8"))
+    taxonomy = Taxonomy.default()
+    network, tokenizer = load_network(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save({name: tensor.to(torch.float16).contiguous() for name, tensor in network.state_dict().items()})
+    tokens = tokenizer.to_str().encode("utf-8")
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / TOKENIZER).write_bytes(tokens)
+
+    data = load(recipe, folders, taxonomy)
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        format=FORMAT, name=recipe.name, version=f"{now:%Y.%m.%d}-{sha256(weights)[:8]}", created=now.isoformat(timespec="seconds"),
+        architecture=_architecture(network), preparation=PreparationSettings(max_tokens=recipe.max_tokens), taxonomy=taxonomy,
+        calibration=_as_it_comes(taxonomy), thresholds=_one_half(taxonomy), pairs=PairModel(),
+        files={WEIGHTS: sha256(weights), TOKENIZER: sha256(tokens)}, training=_provenance(run, recipe, data),
+    )  # fmt: skip
+    write_manifest(folder, manifest)
+    return recalibrate(folder, data)
+
+
+def recalibrate(folder: Path, data: TrainingData) -> dict[str, Any]:
+    """Fits calibration and thresholds of an existing bundle anew, measures it and rewrites its manifest and card.
+
+    Full precision on purpose: the figures must not depend on the processor that made them.
+    """
+    pipeline = Pipeline.load(folder, precision="fp32")
+    if pipeline.manifest is None:
+        raise ValueError("the fake model has no bundle")
+    fitted = fit(pipeline, data.held_back["calibration"])
+    manifest = pipeline.manifest.model_copy(
+        update={"calibration": fitted.calibration, "thresholds": fitted.thresholds, "pairs": fitted.pairs, "metrics": {}}
+    )
+    write_manifest(folder, manifest)
+    report = evaluate(Pipeline.load(folder, precision="fp32"), data.held_back["dev"])
+    manifest = manifest.model_copy(update={"metrics": {"split": "dev", **report}})
+    write_manifest(folder, manifest)
+    write_card(folder, manifest)
+    return report
+
+
+def _architecture(network: CxNetwork) -> Architecture:
+    config: Any = network.encoder.config
+    return Architecture(
+        vocab_size=config.vocab_size, hidden_size=config.hidden_size, layers=config.num_hidden_layers, heads=config.num_attention_heads,
+        intermediate_size=config.intermediate_size, positions=config.max_position_embeddings, token_types=config.type_vocab_size,
+        layer_norm_eps=config.layer_norm_eps, position_offset=0 if config.model_type == "bert" else config.pad_token_id + 1,
+        pad_token_id=config.pad_token_id, attention_soft_cap=SOFT_CAP,
+    )  # fmt: skip
+
+
+def _as_it_comes(taxonomy: Taxonomy) -> Calibration:
+    labels = {label.id: Platt() for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)}
+    return Calibration(labels=dict.fromkeys(taxonomy.languages, labels), temperature=dict.fromkeys(taxonomy.languages, 1.0))
+
+
+def _one_half(taxonomy: Taxonomy) -> dict[str, Bands]:
+    return {label.id: Bands(suggest=Band(threshold=0.5)) for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)}
+
+
+def _provenance(run: Path, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """The recipe, the environment and what each source gave; no path of a machine."""
+    held_back = {split: len(records) for split, records in data.held_back.items()}
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "environment": json.loads((run / ENVIRONMENT).read_text("utf-8")),
+        "best_epoch": json.loads((run / METRICS).read_text("utf-8"))["best_epoch"],
+        "rows": {name: len(records) for name, records in data.train.items()},
+        "held_back": held_back,
+    }
