@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -70,6 +71,9 @@ def train(
     saved = time.monotonic()
 
     for epoch in range(progress.epoch, options.epochs):
+        if epoch - 1 - progress.best_epoch >= options.patience:  # here, so that a run that had stopped stays stopped
+            accelerator.print(f"no better score in {options.patience} epochs: stopping")
+            break
         model.train()
         mine = per_epoch[epoch][accelerator.process_index :: accelerator.num_processes]
         bar = tqdm(
@@ -112,9 +116,6 @@ def train(
                 save_file(_contiguous(network), run / BEST)
         _checkpoint(run, accelerator, network, optimiser, progress)
         saved = time.monotonic()
-        if epoch - progress.best_epoch >= options.patience:
-            accelerator.print(f"no better score in {options.patience} epochs: stopping")
-            break
 
     accelerator.wait_for_everyone()
     network.load_state_dict(load_file(run / BEST))
@@ -150,7 +151,9 @@ def batch_loss(
 def held_back_score(
     network: CxNetwork, held_back: list[Example], pad_id: int, taxonomy: Taxonomy, accelerator: Accelerator, tokens: int
 ) -> dict[str, float]:
-    """Macro average precision of emotions and touchpoints and sentiment accuracy on windows; `score` is the mean of the three."""
+    """Macro average precision of emotions and touchpoints and sentiment accuracy on windows; `score` is their mean, less those that
+    the held-back texts cannot measure.
+    """
     logits = np.zeros((len(held_back), len(taxonomy.label_ids)), np.float32)
     targets = np.stack([e.targets[0] for e in held_back])
     network.eval()
@@ -165,9 +168,10 @@ def held_back_score(
     scores = {
         "emotions": macro_average_precision(logits[:, taxonomy.slices["emotions"]], targets[:, taxonomy.slices["emotions"]]),
         "touchpoints": macro_average_precision(logits[:, taxonomy.slices["touchpoints"]], targets[:, taxonomy.slices["touchpoints"]]),
-        "sentiment": float((logits[told, sentiment].argmax(1) == targets[told, sentiment].argmax(1)).mean()),
+        "sentiment": float((logits[told, sentiment].argmax(1) == targets[told, sentiment].argmax(1)).mean()) if told.any() else math.nan,
     }
-    return {"score": sum(scores.values()) / 3, **scores}
+    measured = {name: value for name, value in scores.items() if not math.isnan(value)}
+    return {"score": sum(measured.values()) / max(1, len(measured)), **measured}
 
 
 def describe_environment() -> dict[str, object]:
@@ -282,12 +286,10 @@ def _checkpoint(run: Path, accelerator: Accelerator, network: CxNetwork, optimis
     (fresh / "progress.json").write_text(json.dumps(asdict(progress)))
     old = run / "checkpoint.old"
     if place.exists():
+        shutil.rmtree(old, ignore_errors=True)  # left by a kill between the two steps below
         place.rename(old)
     fresh.rename(place)
-    if old.exists():
-        for file in old.iterdir():
-            file.unlink()
-        old.rmdir()
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _resume(run: Path, accelerator: Accelerator, network: CxNetwork, optimiser: torch.optim.Optimizer) -> Progress:

@@ -102,11 +102,15 @@ def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> Recip
         for key, value in (overrides or {}).items():
             _set(data, key.split("."), yaml.safe_load(value))
         return Recipe.model_validate(data)
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, yaml.YAMLError, ValidationError, InputError) as error:
         raise InputError(f"recipe {path}: {error}") from error
 
 
-def _set(data: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        data = data.setdefault(key, {})
-    data[keys[-1]] = value
+def _set(data: Any, keys: list[str], value: Any) -> None:
+    for depth, key in enumerate(keys):
+        if not isinstance(data, dict):
+            raise InputError(f"{'.'.join(keys[:depth]) or 'the recipe'} holds no keys; {'.'.join(keys)} cannot be set")
+        if depth == len(keys) - 1:
+            data[key] = value
+        else:
+            data = data.setdefault(key, {})

@@ -16,6 +16,8 @@ def average_precision(scores: NDArray[np.floating], truth: NDArray[np.bool_]) ->
 def macro_average_precision(scores: NDArray[np.floating], targets: NDArray[np.int8]) -> float:
     """Mean over the labels that have a positive; `targets` [N, L] holds 1, 0 or -1 (unknown: left out)."""
     each = [
-        average_precision(scores[known, i], targets[known, i] == 1) for i in range(targets.shape[1]) if (known := targets[:, i] >= 0).any()
+        average_precision(scores[known, i], targets[known, i] == 1)
+        for i in range(targets.shape[1])
+        if (targets[known := targets[:, i] >= 0, i] == 1).any()
     ]
-    return float(np.nanmean(each)) if each else float("nan")
+    return float(np.mean(each)) if each else float("nan")

@@ -13,10 +13,12 @@ SUPPORTED: tuple[LanguageTag, ...] = ("es", "en")
 
 # The neighbours of Spanish and English and the languages that customers most often write in. Fewer candidates, and a prior for
 # the two that are supported, make short texts safer (docs/decisions/0004-language-identification.md).
-_CANDIDATES = "ar bg ca cs da de el en es eu fa fi fr gl he hi hr hu id it ja ko nl no pl pt ro ru sk sv th tr uk vi zh".split()  # noqa: SIM905
-# A text is answered in Spanish or English unless the two together have less than this probability: most "other" verdicts on
-# short texts are wrong when they are not sure.
-_SUPPORTED_MASS = 0.2
+_CANDIDATES = "ar bg ca cs da de el en es eu fa fi fr gl he hi hr hu id it ja ko nl no pl pt ro ru sk sv th tr uk vi zh".split()
+# A text is answered in Spanish or English unless another language is clear: one that is this probable, or, from `_LONG` letters on,
+# Spanish and English together all but ruled out. Most "other" verdicts on a word or two ("Awful", "Excelente") are wrong.
+_CLEARLY_OTHER = 0.6
+_SUPPORTED_MASS = 0.05
+_LONG = 20
 # A clause says something of its own about the language from this many letters on; a shorter one takes the text's.
 _MIN_LETTERS = 12
 _SURE = 0.9
@@ -52,7 +54,8 @@ def identify(text: str) -> tuple[LanguageTag, float]:
         return "other", 1.0
     candidates = ranked(text)
     mass = sum(candidates[tag] for tag in SUPPORTED)
-    if mass < _SUPPORTED_MASS:
+    best_other = max(p for tag, p in candidates.items() if tag not in SUPPORTED)
+    if best_other >= _CLEARLY_OTHER or (letters >= _LONG and mass < _SUPPORTED_MASS):
         return "other", 1.0 - mass
     tag = max(SUPPORTED, key=candidates.__getitem__)
     return tag, candidates[tag]

@@ -21,11 +21,12 @@ assert [ORIGINAL[a:b] for a, b in SEGMENTS] == ["La entrega llegó tarde,", "per
 
 
 def decoder(
-    platt: Platt = Platt(), temperature: float = 1.0, bands: Bands | None = None, pairs: PairModel | None = None, **own: Bands
+    platt: Platt | None = None, temperature: float = 1.0, bands: Bands | None = None, pairs: PairModel | None = None, **own: Bands
 ) -> Decoder:
     bands = bands or Bands(suggest=Band(threshold=0.5), auto=Band(threshold=0.9))
     calibration = Calibration(
-        labels={"es": dict.fromkeys(LABELS, platt), "en": dict.fromkeys(LABELS, Platt())}, temperature={"es": temperature, "en": 1.0}
+        labels={"es": dict.fromkeys(LABELS, platt or Platt()), "en": dict.fromkeys(LABELS, Platt())},
+        temperature={"es": temperature, "en": 1.0},
     )
     return Decoder(TAXONOMY, calibration, {**dict.fromkeys(LABELS, bands), **own}, pairs or PairModel(), INFO)
 

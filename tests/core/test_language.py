@@ -70,3 +70,12 @@ def test_the_calibration_of_a_plain_text_is_its_language(text: str, tag: str) ->
 
 def test_no_parts() -> None:
     assert identify_parts("en", [])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [("Excelente", "es"), ("Pésimo", "es"), ("Genial", "es"), ("Awful", "en"), ("Good", "en"), ("Love it", "en"), ("Slow", "en"),
+     ("Sehr gut", "other"), ("Très bien", "other"), ("Muito bom", "other")],
+)  # fmt: skip
+def test_a_word_or_two(text: str, tag: str) -> None:
+    assert identify(text)[0] == tag

@@ -13,7 +13,7 @@ from training.records import LabelledSpan, Record
 TAXONOMY = Taxonomy.default()
 TEXT = "El pedido llegó tarde, pero el agente fue amable; nada más que decir."
 CLAUSES = [(0, 22), (23, 49), (50, 69)]
-I = TAXONOMY.index
+INDEX = TAXONOMY.index
 SENTIMENT = TAXONOMY.slices["sentiment"]
 
 
@@ -31,12 +31,12 @@ def make(one: Record, max_tokens: int = 64) -> list[Example]:
 
 
 def column(targets: np.ndarray, label: str) -> list[int]:
-    return [int(x) for x in targets[:, I[label]]]
+    return [int(x) for x in targets[:, INDEX[label]]]
 
 
 def test_text_targets() -> None:
     targets = text_targets(record(known=frozenset({"frustration", "delivery", "staff", "price"})), TAXONOMY)
-    assert (targets[I["frustration"]], targets[I["price"]], targets[I["joy"]], targets[I["negative"]]) == (1, 0, UNKNOWN, UNKNOWN)
+    assert [int(targets[INDEX[label]]) for label in ("frustration", "price", "joy", "negative")] == [1, 0, UNKNOWN, UNKNOWN]
     assert (text_targets(record(), TAXONOMY) == 1).sum() == 4
 
 
@@ -99,8 +99,8 @@ def test_windows_of_a_long_text() -> None:
     long = record(text=filler + "El pedido llegó tarde.", spans=(LabelledSpan(start + 10, start + 21, frozenset({"delivery"})),))
     found = make(long, 16)
     assert len(found) > 2
-    assert [int(e.targets[0, I["delivery"]]) for e in found] == [UNKNOWN] * (len(found) - 1) + [1]
-    assert {int(e.targets[0, I["joy"]]) for e in found} == {0}
+    assert [int(e.targets[0, INDEX["delivery"]]) for e in found] == [UNKNOWN] * (len(found) - 1) + [1]
+    assert {int(e.targets[0, INDEX["joy"]]) for e in found} == {0}
     assert all((e.targets[0, SENTIMENT] == UNKNOWN).all() for e in found)
 
 

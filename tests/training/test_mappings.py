@@ -174,7 +174,7 @@ def test_only_training_rows_are_read(tmp_path: Path) -> None:
 
 
 def test_a_native_label_without_a_row_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="clinc-0.*dance"):
+    with pytest.raises(InputError, match=r"clinc-0.*dance"):
         fold(tmp_path, "clinc", labels=["timer", "dance"])
 
 

@@ -36,3 +36,4 @@ def test_the_macro_mean_leaves_out_what_is_unknown_and_labels_without_positives(
 
 def test_nothing_known() -> None:
     assert math.isnan(macro_average_precision(np.zeros((2, 2)), np.full((2, 2), -1, np.int8)))
+    assert math.isnan(macro_average_precision(np.zeros((2, 2)), np.zeros((2, 2), np.int8)))  # known, but no positive anywhere

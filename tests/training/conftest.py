@@ -1,0 +1,11 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _denormals_come_back() -> Iterator[None]:
+    """Training flushes denormal numbers to zero for the whole process; other tests need them."""
+    yield
+    torch.set_flush_denormal(False)
