@@ -22,7 +22,7 @@ setup-dev: .venv/dev.done
 	$(PYTHON) -m venv .venv
 
 .venv/base.done: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) install -c constraints.txt -e .
+	$(PIP) install -c constraints.txt -e ".[parquet]"
 	@touch $@
 
 # torch first and alone: machines that offer a CPU build under this version get it, instead of gigabytes of CUDA.

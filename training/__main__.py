@@ -55,6 +55,24 @@ def bundle(
 
 
 @app.command()
+def recalibrate(
+    model: Annotated[Path, typer.Option(help="folder of a bundle", exists=True, file_okay=False)],
+    data: DataFolder = Path("data"),
+    corpora: CorporaFolder = None,
+) -> None:
+    """Fit calibration and thresholds of a bundle anew, measure it, and renew its manifest and card. The weights stay."""
+    from nlp_service.core.taxonomy import Taxonomy
+    from nlp_service.model.bundle import read_manifest
+    from training.data import load
+    from training.evaluate import table
+    from training.export import recalibrate as renew
+    from training.recipe import Recipe
+
+    recipe = Recipe.model_validate(read_manifest(model).training["recipe"])
+    typer.echo(table(renew(model, load(recipe, Folders(data, corpora), Taxonomy.default()))))
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Option(help="folder of a bundle", exists=True, file_okay=False)] = Path("models/cx-es-en"),
     data: Annotated[list[Path], typer.Option(help="JSONL of labelled records (data/README.md), or of labels by reference")] = [],  # noqa: B006

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,15 @@ from nlp_service.core.schema import ModelInfo
 from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
 from nlp_service.pipeline import Pipeline
 from nlp_service.preparation import PreparedText
-from training.examples import UNKNOWN, text_targets
+from training.evaluate import Counts
+from training.examples import UNKNOWN, segment_targets, text_targets
 from training.logistic import fit_logistic
 from training.records import Record
 
 AUTO_PRECISION = 0.95
 _MIN_AUTO_DECISIONS = 10  # fewer cannot show a precision of 95 %
 _PRIOR_STRENGTH = np.array([8.0, 2.0])  # on Platt's scale and bias, in units of the likelihood: a few dozen texts overrule it
+_NOBODY = ModelInfo(name="", version="", taxonomy=0)  # nothing is decoded here that would carry a model's name
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,15 @@ def fit(pipeline: Pipeline, records: Sequence[Record]) -> Fitted:
     calibration = Calibration(
         labels=_platt_tables(logits, targets, languages, taxonomy), temperature=_temperatures(logits, targets, languages, taxonomy)
     )
-    neutral = ModelInfo(name="", version="", taxonomy=taxonomy.version)
-    decoder = Decoder(taxonomy, calibration, {}, PairModel(), neutral)
+    decoder = Decoder(taxonomy, calibration, {}, PairModel(), _NOBODY)
     probabilities = np.stack([decoder.probabilities(x.logits.text, x.prepared.language.calibration) for x in read])
     thresholds = {}
     for label in (label.id for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)):
         i = taxonomy.index[label]
         known = targets[:, i] != UNKNOWN
         thresholds[label] = _bands(probabilities[known, i], targets[known, i] == 1)
-    pairs = _pair_model(Decoder(taxonomy, calibration, thresholds, PairModel(), neutral), read, taxonomy, thresholds)
+    calibration = calibration.model_copy(update={"clause_margin": _clause_margin(calibration, thresholds, read, taxonomy)})
+    pairs = _pair_model(Decoder(taxonomy, calibration, thresholds, PairModel(), _NOBODY), read, taxonomy, thresholds)
     return Fitted(calibration, thresholds, pairs)
 
 
@@ -143,6 +146,32 @@ def _measured(p: NDArray[np.float64], truth: NDArray[np.bool_], threshold: float
         recall=round(hits / support, 4) if support else None,
         support=support,
     )
+
+
+def _clause_margin(calibration: Calibration, thresholds: dict[str, Bands], read: Sequence[_Read], taxonomy: Taxonomy) -> float:
+    """The margin of best F1 over (clause, label), for the true labels of texts whose clauses are all labelled."""
+    cases = []
+    for x in read:
+        if x.record.exhaustive and len(x.prepared.segments) > 1:
+            truth = segment_targets(x.record, x.prepared.segments, taxonomy)
+            labels = [
+                i
+                for head in sorted(x.record.exhaustive)
+                for i in np.arange(truth.shape[1])[taxonomy.slices[head]]
+                if (truth[:, i] == 1).any()
+            ]
+            cases.append((x, truth == 1, labels))
+
+    def f1(margin: float) -> float:
+        decoder = Decoder(taxonomy, calibration.model_copy(update={"clause_margin": margin}), thresholds, PairModel(), _NOBODY)
+        counts = Counts()
+        for x, truth, labels in cases:
+            shown = decoder.shown(decoder.probabilities(x.logits.segments, x.prepared.language.calibration), labels)
+            for k, i in product(range(len(shown)), labels):
+                counts.add(i in shown[k], bool(truth[k, i]))
+        return counts.f1
+
+    return float(max(np.arange(0, 4.01, 0.25), key=f1)) if cases else Calibration.model_fields["clause_margin"].default
 
 
 def _pair_model(decoder: Decoder, read: Sequence[_Read], taxonomy: Taxonomy, thresholds: dict[str, Bands]) -> PairModel:

@@ -1,6 +1,8 @@
 """Which file format a name stands for."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from nlp_service.core.errors import InputError
@@ -39,3 +41,11 @@ def output_format(path: Path) -> OutputFormat:
     if found is None:
         raise InputError(f"{path}: cannot tell the format; outputs end in .jsonl, .csv or .parquet")
     return found
+
+
+def parquet() -> ModuleType:
+    """The module `parquet` of this package. Raises InputError where pyarrow, which only it needs, is not installed."""
+    try:
+        return import_module("nlp_service.archive.parquet")
+    except ModuleNotFoundError as error:
+        raise InputError("Parquet needs pyarrow: pip install 'nlp-service[parquet]'") from error

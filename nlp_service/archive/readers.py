@@ -12,19 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from nlp_service.archive.columns import choose
 from nlp_service.archive.csv_records import BadRecord, CsvRecords, read_line
-from nlp_service.archive.formats import input_format, is_gzip
+from nlp_service.archive.formats import input_format, is_gzip, parquet
 from nlp_service.archive.rows import RECORD_LIMIT, Columns, Row, Unreadable, make_row
 from nlp_service.core.errors import InputError
 
 AnyRow = Row | Unreadable
 
 _SAMPLE = 100  # JSONL rows whose keys stand for the columns
-_PARQUET_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,8 @@ def open_source(path: Path, options: ReadOptions) -> Source:
         raise InputError(f"{path}: not a file" if path.exists() else f"{path}: no such file")
     kind = input_format(path)
     if kind == "parquet":
-        return ParquetSource(path, options)
+        source: Source = parquet().ParquetSource(path, options)
+        return source
     if kind == "jsonl":
         return JsonlSource(path, options)
     return CsvSource(path, options, "\t" if kind == "tsv" else None)
@@ -166,47 +163,6 @@ class JsonlSource(_TextSource):
                 yield Unreadable(number, row.id, f"column {self.columns.text!r} is missing") if missing else row
 
 
-class ParquetSource(Source):
-    """A Parquet file, read in batches of the columns needed."""
-
-    def __init__(self, path: Path, options: ReadOptions) -> None:
-        self._path = path
-        self._done = 0
-        with self._open() as file:
-            schema, self.total = file.schema_arrow, file.metadata.num_rows
-        strings = [field.name for field in schema if _is_text(field.type) and not _is_binary(field.type)]
-        self.columns = choose(schema.names, strings, options.text_column, options.id_column)
-        held = schema.field(self.columns.text).type
-        if not _is_text(held):
-            raise InputError(f"{path}: column {self.columns.text!r} holds {held}, not text")
-
-    def fraction(self) -> float:
-        """See Source."""
-        return self._done / max(1, self.total or 0)
-
-    def rows(self, start: int = 0) -> Generator[AnyRow, None, None]:
-        """See Source."""
-        wanted = list({self.columns.text: 0, **({self.columns.id: 0} if self.columns.id is not None else {})})
-        with self._open() as file:
-            groups, number = _row_groups(file, start)
-            for batch in file.iter_batches(_PARQUET_BATCH, row_groups=groups, columns=wanted):
-                texts = _values(batch.column(self.columns.text))
-                ids = _values(batch.column(self.columns.id)) if self.columns.id is not None else [None] * len(texts)
-                for text, name in zip(texts, ids, strict=True):
-                    number += 1
-                    self._done = number
-                    if number > start:
-                        yield make_row(number, self.columns, text, name)
-
-    @contextmanager
-    def _open(self) -> Iterator[pq.ParquetFile]:
-        try:
-            with pq.ParquetFile(self._path) as file:
-                yield file
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{self._path}: not a Parquet file, or a damaged one") from error
-
-
 def _unreadable(number: int, columns: Columns, reason: str) -> Unreadable:
     """A row of which nothing could be read, its id neither."""
     return Unreadable(number, None if columns.id is not None else str(number), reason)
@@ -232,31 +188,3 @@ def _parse(line: str | None) -> dict[str, Any] | str:
     except ValueError:  # a number of thousands of digits
         return "not valid JSON (a number too long)"
     return value if isinstance(value, dict) else "not a JSON object"
-
-
-def _is_binary(type: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(type) or pa.types.is_large_binary(type) or pa.types.is_binary_view(type))
-
-
-def _is_text(type: pa.DataType) -> bool:
-    """Binary counts: old writers do not mark their strings as UTF-8."""
-    held = type.value_type if pa.types.is_dictionary(type) else type
-    return bool(pa.types.is_string(held) or pa.types.is_large_string(held) or pa.types.is_string_view(held) or _is_binary(held))
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """Python values; strings are decoded one by one, because one invalid string would lose the whole batch to `to_pylist`."""
-    if not _is_text(column.type):
-        return [v if v is None or isinstance(v, int | float | list | dict) else str(v) for v in column.to_pylist()]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return [None if v is None else v.decode("utf-8", "surrogateescape") for v in column.cast(pa.large_binary()).to_pylist()]
-
-
-def _row_groups(file: pq.ParquetFile, start: int) -> tuple[list[int], int]:
-    """The row groups that hold rows after `start`, and how many rows stand before them."""
-    groups, before, first = list(range(file.metadata.num_row_groups)), 0, 0
-    while first < len(groups) and before + file.metadata.row_group(first).num_rows <= start:
-        before += file.metadata.row_group(first).num_rows
-        first += 1
-    return groups[first:], before

@@ -36,16 +36,20 @@ class Bands(_Strict):
 
 
 class Calibration(_Strict):
-    """Per language: the Platt parameters of every multi-label label, and the temperature that divides the sentiment logits."""
+    """Per language: the Platt parameters of every multi-label label, and the temperature that divides the sentiment logits.
+
+    `clause_margin`: how far, in log-odds, a clause may stand behind the best clause of a label and still show it.
+    """
 
     labels: dict[str, dict[str, Platt]]
     temperature: dict[str, float]
+    clause_margin: float = Field(1.0, ge=0)
 
 
 class PairModel(_Strict):
     """Logistic model of "this emotion is about this touchpoint", for an emotion and a touchpoint that the text both shows.
 
-    `together`: 1 where the clause that shows the emotion best shows the touchpoint best too, less the further apart they stand.
+    `together`: 1 where the clause that shows the emotion best shows the touchpoint best too, towards 0 the less so.
     `only`: 1 where the text shows no other touchpoint.
     """
 

@@ -63,7 +63,7 @@ class Decoder:
             language: np.array([(p.scale, p.bias) if (p := table.get(x)) else (1.0, 0.0) for x in taxonomy.label_ids]).T
             for language, table in calibration.labels.items()
         }
-        self._temperature = calibration.temperature
+        self._temperature, self._margin = calibration.temperature, calibration.clause_margin
         self._clusters = {e.id: e.cluster for e in taxonomy.emotions}
         self._stages = {t.id: t.stage for t in taxonomy.touchpoints}
 
@@ -84,7 +84,7 @@ class Decoder:
         p = self.probabilities(logits.text, text.calibration_language)
         clauses = self.probabilities(logits.segments, text.calibration_language)
         accepted = {head: self._accepted(p, head) for head in MULTI_LABEL_HEADS}
-        shown = self._shown(clauses, [*accepted["emotions"], *accepted["touchpoints"]])
+        shown = self.shown(clauses, [*accepted["emotions"], *accepted["touchpoints"]])
         return Analysis(
             id=id,
             status=text.status,
@@ -112,11 +112,17 @@ class Decoder:
         chosen = columns[p[columns] >= self._suggest[columns]]
         return [int(i) for i in chosen[np.argsort(-p[chosen], kind="stable")]]
 
-    def _shown(self, clauses: Probabilities, labels: Sequence[int]) -> list[set[int]]:
-        """For each clause the accepted labels that show in it: above the threshold, or the best clause where none is."""
+    def shown(self, clauses: Probabilities, labels: Sequence[int]) -> list[set[int]]:
+        """For each clause of `clauses` [S, L] those of the text's `labels` (indices) that show in it.
+
+        A label shows in its best clause, and in every other above the threshold whose log-odds are within the margin of the best:
+        a clause is read in its context, which lends it some of what its neighbours say.
+        """
         shown: list[set[int]] = [set() for _ in clauses]
         for i in labels:
-            for k in np.flatnonzero(clauses[:, i] >= self._suggest[i]).tolist() or [int(clauses[:, i].argmax())]:
+            odds = _log_odds_of(clauses[:, i])
+            near = (odds >= odds.max() - self._margin) & ((clauses[:, i] >= self._suggest[i]) | (odds == odds.max()))
+            for k in np.flatnonzero(near).tolist():
                 shown[k].add(i)
         return shown
 
@@ -201,5 +207,11 @@ def _log_odds(p: float) -> float:
 
 
 def _together(emotion: Probabilities, touchpoint: Probabilities) -> float:
-    """Best clause of both at once, relative to the best clause of each: 1 where they are the same clause."""
-    return float(np.minimum(emotion / max(emotion.max(), 1e-9), touchpoint / max(touchpoint.max(), 1e-9)).max())
+    """How near both come, in one clause, to the best clause of each: 1 where that is the same clause, towards 0 the less so."""
+    behind = np.minimum(*(odds - odds.max() for odds in (_log_odds_of(emotion), _log_odds_of(touchpoint))))
+    return float(np.exp(behind.max()))
+
+
+def _log_odds_of(p: Probabilities) -> Probabilities:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))  # type: ignore[no-any-return]

@@ -183,8 +183,9 @@ UNSEEN = [
 ]
 
 
-# Measured: FLOOR_NOTE
-FLOOR_PIECES, FLOOR_TEXTS = 0.5, 0.1
+# Measured with 5,000 words a language, on texts full of rare words: 82.6 % of the pieces, 2 of the 16 texts. Recipes take six times
+# as many words and the corpora; `python -m training vocabulary` measures that.
+FLOOR_PIECES, FLOOR_TEXTS = 0.80, 0.12
 
 
 def test_a_trimmed_vocabulary_tokenises_unseen_text_as_before(base: tuple[PreTrainedModel, Tokenizer]) -> None:
