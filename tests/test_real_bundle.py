@@ -68,7 +68,7 @@ def test_answers_are_whole(pipeline: Pipeline) -> None:
     for text, analysis in zip(texts, pipeline.analyze([Feedback(text=text) for text in texts], scores=True), strict=True):
         if analysis.status != "ok":
             assert analysis.sentiment is None
-            assert not (analysis.emotions or analysis.touchpoints or analysis.signals or analysis.pairs)
+            assert analysis.emotions == analysis.touchpoints == analysis.signals == analysis.pairs == []
             continue
         assert analysis.sentiment is not None
         assert sum(analysis.sentiment.probabilities.values()) == pytest.approx(1, abs=1e-3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
 from nlp_service.core.decoding import Decoder, TextLogits
 from nlp_service.core.schema import ModelInfo
-from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Taxonomy
 from nlp_service.pipeline import Pipeline
 from nlp_service.preparation import PreparedText
 from training.evaluate import Counts
@@ -174,32 +174,53 @@ def _clause_margin(calibration: Calibration, thresholds: dict[str, Bands], read:
     return float(max(np.arange(0, 4.01, 0.25), key=f1)) if cases else Calibration.model_fields["clause_margin"].default
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """The emotions and touchpoints that a text is said to have, and the features [E * T, 5] of each pair of them, emotions first."""
+
+    true: frozenset[tuple[str, str]]
+    emotions: list[str]
+    touchpoints: list[str]
+    features: NDArray[np.float64]
+
+
 def _pair_model(decoder: Decoder, read: Sequence[_Read], taxonomy: Taxonomy, thresholds: dict[str, Bands]) -> PairModel:
     """Fits the relation of emotion and touchpoint on the candidates that decoding meets, then the threshold of best pair F1."""
-    rows: list[list[float]] = []
-    truth: list[bool] = []
-    missed = 0  # true pairs that are never candidates, so that the threshold knows the real recall
-    for x in read:
-        if x.record.pairs is None:
-            continue
-        language = x.prepared.language.calibration
-        p, clauses = decoder.probabilities(x.logits.text, language), decoder.probabilities(x.logits.segments, language)
-        accepted = {
-            head: [label.id for label in taxonomy.labels(head) if p[taxonomy.index[label.id]] >= thresholds[label.id].suggest.threshold]
-            for head in MULTI_LABEL_HEADS
-        }
-        candidates = {(t, e) for t in accepted["touchpoints"] for e in accepted["emotions"]}
-        missed += len({pair for pair in x.record.pairs if pair[0] in taxonomy.index} - candidates)
-        for touchpoint, emotion in sorted(candidates):
-            f = decoder.pair_features(p, clauses, emotion, touchpoint, len(accepted["touchpoints"]) == 1)
-            rows.append([1.0, f.emotion, f.touchpoint, f.together, f.only])
-            truth.append((touchpoint, emotion) in x.record.pairs)
-    if not any(truth):
-        return PairModel()
-    features, hit = np.array(rows), np.array(truth)
+    texts = [_candidates(decoder, x, x.record.pairs, taxonomy, thresholds) for x in read if x.record.pairs is not None]
+    features = np.concatenate([x.features for x in texts])
+    hit = np.array([(t, e) in x.true for x in texts for e, t in product(x.emotions, x.touchpoints)], bool)
     default = PairModel()
     prior = np.array([default.bias, default.emotion, default.touchpoint, default.together, default.only])
-    bias, emotion, touchpoint, together, only = (float(w) for w in fit_logistic(features, hit, prior, 1.0))
-    p = 1 / (1 + np.exp(-features @ np.array([bias, emotion, touchpoint, together, only])))
-    band = _measured(p, hit, _stable_best_f1(np.append(p, np.zeros(missed)), np.append(hit, np.ones(missed, bool))))
+    weights = fit_logistic(features, hit, prior, 1.0)
+
+    def counts(threshold: float) -> Counts:
+        out = Counts()
+        for x in texts:
+            p = 1 / (1 + np.exp(-x.features @ weights)).reshape(len(x.emotions), len(x.touchpoints))
+            found = {(x.touchpoints[j], x.emotions[i]) for i, j in np.argwhere(p >= threshold)}
+            found |= {(GENERAL, e) for i, e in enumerate(x.emotions) if not (p[i] >= threshold).any()}
+            for pair in found | x.true:
+                out.add(pair in found, pair in x.true)
+        return out
+
+    best = round(float(max(np.arange(0.05, 0.76, 0.05), key=lambda threshold: counts(threshold).f1)), 4)
+    measured = counts(best).report()
+    band = Band(threshold=best, precision=measured["precision"], recall=measured["recall"], support=int(measured["support"]))
+    bias, emotion, touchpoint, together, only = (float(w) for w in weights)
     return PairModel(bias=bias, emotion=emotion, touchpoint=touchpoint, together=together, only=only, band=band)
+
+
+def _candidates(
+    decoder: Decoder, x: _Read, true: frozenset[tuple[str, str]], taxonomy: Taxonomy, thresholds: dict[str, Bands]
+) -> _Candidates:
+    language = x.prepared.language.calibration
+    p, clauses = decoder.probabilities(x.logits.text, language), decoder.probabilities(x.logits.segments, language)
+    emotions, touchpoints = (
+        [label.id for label in taxonomy.labels(head) if p[taxonomy.index[label.id]] >= thresholds[label.id].suggest.threshold]
+        for head in ("emotions", "touchpoints")
+    )
+    rows = []
+    for e, t in product(emotions, touchpoints):
+        f = decoder.pair_features(p, clauses, e, t, len(touchpoints) == 1)
+        rows.append([1.0, f.emotion, f.touchpoint, f.together, f.only])
+    return _Candidates(true, emotions, touchpoints, np.array(rows).reshape(-1, 5))

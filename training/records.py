@@ -130,7 +130,15 @@ def _all_labels(taxonomy: Taxonomy) -> frozenset[str]:
 
 
 def _label_faults(row: dict[str, Any], taxonomy: Taxonomy) -> list[str]:
-    faults = []
+    shapes = {"pairs": {"touchpoint", "emotion"}, "segments": {"quote", "touchpoints", "emotions"}}
+    faults = [
+        f"{name}: an entry lacks {sorted(keys - entry.keys())}"
+        for name, keys in shapes.items()
+        for entry in row.get(name, ())
+        if keys - entry.keys()
+    ]
+    if faults:
+        return faults
     for head in MULTI_LABEL_HEADS:
         unknown = sorted(set(row[head]) - {label.id for label in taxonomy.labels(head)})
         if unknown:
@@ -170,7 +178,7 @@ def _quoted_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[Lab
 
 def _quoted_labels(row: dict[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
     for pair in row["pairs"]:
-        yield pair["quote"], frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})
+        yield pair.get("quote", ""), frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})
     for segment in row.get("segments", ()):
         yield segment["quote"], frozenset([*segment["touchpoints"], *segment["emotions"]])
 
@@ -178,8 +186,8 @@ def _quoted_labels(row: dict[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
 def _offset_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[LabelledSpan]:
     spans = []
     for pair in row["pairs"]:
-        if not 0 <= pair["start"] < pair["end"] <= len(text):
-            faults.append(f"pairs: offsets {pair['start']}-{pair['end']} are outside the text")
+        if not 0 <= pair.get("start", -1) < pair.get("end", -1) <= len(text):
+            faults.append(f"pairs: offsets {pair.get('start')}-{pair.get('end')} are not inside the text")
         else:
             spans.append(LabelledSpan(pair["start"], pair["end"], frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})))
     return spans

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nlp_service.archive.rows import Unreadable
 from nlp_service.archive.parquet import ParquetWriter
+from nlp_service.archive.rows import Unreadable
 from nlp_service.archive.writers import CsvWriter, JsonlWriter, Scored, Writer
 from nlp_service.core.schema import Analysis, Feedback
 from nlp_service.pipeline import Pipeline
