@@ -214,4 +214,5 @@ def _together(emotion: Probabilities, touchpoint: Probabilities) -> float:
 
 def _log_odds_of(p: Probabilities) -> Probabilities:
     p = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(p / (1 - p))  # type: ignore[no-any-return]
+    odds: Probabilities = np.log(p / (1 - p))
+    return odds
