@@ -7,6 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 .PHONY: run test setup setup-dev check constraints clean
 
 run: setup ## score the sample of both languages, then serve on loopback
+	@mkdir -p out
 	$(BIN)/nlp-service score data/sample/feedback.csv out/feedback.jsonl --force
 	@echo
 	@echo "Scored: out/feedback.jsonl. One of them:"
