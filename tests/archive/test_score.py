@@ -77,13 +77,13 @@ def test_limit(spy: Spy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit:
 def test_a_text_that_breaks_the_model_fails_alone(spy: Spy, tmp_path: Path) -> None:
     report = score(
         spy,
-        archive(tmp_path / "a.jsonl", ["La entrega fue una alegría", "poison", "The delivery was a joy"]),
+        archive(tmp_path / "a.jsonl", ["La entrega fue una alegría", "poison", "The delivery deserves my gratitude"]),
         tmp_path / "o.jsonl",
         ScoreOptions(),
     )
     lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert lines[1] == {"id": "t2", "row": 2, "error": "the model failed on it (RuntimeError)"}
-    assert [lines[i]["emotions"][0]["label"] for i in (0, 2)] == ["joy", "joy"]
+    assert [lines[i]["emotions"][0]["label"] for i in (0, 2)] == ["joy", "gratitude"]
     assert report.counts == {"ok": 2, "unreadable": 1}
 
 

@@ -108,11 +108,17 @@ def test_clusters_and_stages_come_from_the_taxonomy() -> None:
 
 def test_segments_show_accepted_labels_where_they_are() -> None:
     text = row(anger=0.9, gratitude=0.8, delivery=0.9, staff=0.9)
-    analysis = decode(decoder(), text, row(anger=0.9, delivery=0.95, worry=0.9), row(gratitude=0.8, staff=0.9), row(anger=0.6))
+    analysis = decode(decoder(), text, row(anger=0.9, delivery=0.95, worry=0.9), row(gratitude=0.8, staff=0.9), row(anger=0.8))
     assert [labels(s.emotions) for s in analysis.segments] == [["anger"], ["gratitude"], ["anger"]]
     assert [labels(s.touchpoints) for s in analysis.segments] == [["delivery"], ["staff"], []]
-    assert analysis.segments[2].emotions[0].probability == pytest.approx(0.6, abs=1e-4)  # its own, not the text's
+    assert analysis.segments[2].emotions[0].probability == pytest.approx(0.8, abs=1e-4)  # its own, not the text's
     assert [(s.start, s.end, s.text) for s in analysis.segments] == [(a, b, ORIGINAL[a:b]) for a, b in SEGMENTS]
+
+
+def test_a_clause_far_behind_the_best_one_does_not_show_the_label() -> None:
+    """0.6 is above the threshold, but 1.8 in log-odds behind 0.9, and the margin is 1."""
+    analysis = decode(decoder(), row(anger=0.9), row(anger=0.9), row(anger=0.6), row(anger=0.8))
+    assert [labels(s.emotions) for s in analysis.segments] == [["anger"], [], ["anger"]]
 
 
 def test_a_label_that_no_clause_shows_is_shown_by_its_best_clause() -> None:
@@ -149,7 +155,7 @@ def test_a_touchpoint_without_an_emotion_has_no_pair() -> None:
 
 def test_evidence_is_at_most_three_clauses_in_reading_order() -> None:
     text = ReadText("a b c d e", "ok", "es", "es", [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)], ["es"] * 5)
-    clauses = np.stack([row(anger=p) for p in (0.7, 0.9, 0.6, 0.95, 0.8)])
+    clauses = np.stack([row(anger=p) for p in (0.9, 0.94, 0.6, 0.95, 0.93)])
     [pair] = decoder().decode(text, TextLogits(row(anger=0.9), clauses)).pairs
     assert [s.text for s in pair.evidence] == ["b", "d", "e"]
 
@@ -167,7 +173,7 @@ def test_pair_features() -> None:
     features = d.pair_features(p, apart, "anger", "price", True)
     assert features.emotion == pytest.approx(math.log(9), rel=1e-4)
     assert features.touchpoint == pytest.approx(math.log(4), rel=1e-4)
-    assert features.together == pytest.approx(max(min(1, 0.2 / 0.6), min(0.4 / 0.8, 1)), rel=1e-4)
+    assert features.together == pytest.approx((0.2 / 0.8) / (0.6 / 0.4), rel=1e-4)  # odds of 0.2 over odds of 0.6
     assert features.only == 1
     same = d.probabilities(np.stack([row(anger=0.8, price=0.6), row(anger=0.4, price=0.2)]), "es")
     assert d.pair_features(p, same, "anger", "price", False).together == pytest.approx(1)
