@@ -43,7 +43,8 @@ def card(manifest: Manifest) -> str:
         f"`{split}`; neither was trained on ({training['held_back']}).\n",
         "## Sources\n",
         _sources(training["rows"], recipe),
-        "\n## Figures\n",
+        "\nOf a corpus each epoch draws a share (`rows_per_epoch` of the recipe, and of the one it starts from).\n",
+        "## Figures\n",
         table(metrics),
         "\nMacro F1 is the mean over the labels that occur in the row's texts.\n",
         *(f"### {head.capitalize()}\n\n{label_table(metrics, head, languages)}\n" for head in HEADS if head != "sentiment"),
@@ -56,7 +57,7 @@ def card(manifest: Manifest) -> str:
 
 
 def _sources(rows: dict[str, int], recipe: dict[str, Any]) -> str:
-    lines = ["| source | licence | attribution | training rows |", "|---|---|---|---|"]
+    lines = ["| source | licence | attribution | rows drawn from |", "|---|---|---|---|"]
     for source in recipe["sources"]:
         if source["kind"] == "corpus":
             mapping = load_mapping(source["corpus"])
