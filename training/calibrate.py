@@ -55,7 +55,7 @@ def fit(pipeline: Pipeline, records: Sequence[Record]) -> Fitted:
     decoder = Decoder(taxonomy, calibration, {}, PairModel(), _NOBODY)
     probabilities = np.stack([decoder.probabilities(x.logits.text, x.prepared.language.calibration) for x in read])
     thresholds = {}
-    for label in (label.id for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)):
+    for label in taxonomy.multi_label_ids:
         i = taxonomy.index[label]
         known = targets[:, i] != UNKNOWN
         thresholds[label] = _bands(probabilities[known, i], targets[known, i] == 1)

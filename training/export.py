@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
-from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.core.decisions import Band, Bands, Calibration, PairModel
+from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.bundle import (
     FORMAT,
     TOKENIZER,
@@ -49,7 +49,8 @@ def make_bundle(run: Path, folder: Path, folders: Folders) -> dict[str, Any]:
     manifest = Manifest(
         format=FORMAT, name=recipe.name, version=f"{now:%Y.%m.%d}-{sha256(weights)[:8]}", created=now.isoformat(timespec="seconds"),
         architecture=_architecture(network), preparation=PreparationSettings(max_tokens=recipe.max_tokens), taxonomy=taxonomy,
-        calibration=_as_it_comes(taxonomy), thresholds=_one_half(taxonomy), pairs=PairModel(),
+        calibration=Calibration.none(taxonomy.multi_label_ids, taxonomy.languages),
+        thresholds=dict.fromkeys(taxonomy.multi_label_ids, Bands(suggest=Band(threshold=0.5))), pairs=PairModel(),
         files={WEIGHTS: sha256(weights), TOKENIZER: sha256(tokens)}, training=_provenance(run, recipe, data),
     )  # fmt: skip
     write_manifest(folder, manifest)
@@ -84,15 +85,6 @@ def _architecture(network: CxNetwork) -> Architecture:
         layer_norm_eps=config.layer_norm_eps, position_offset=0 if config.model_type == "bert" else config.pad_token_id + 1,
         pad_token_id=config.pad_token_id, attention_soft_cap=SOFT_CAP,
     )  # fmt: skip
-
-
-def _as_it_comes(taxonomy: Taxonomy) -> Calibration:
-    labels = {label.id: Platt() for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)}
-    return Calibration(labels=dict.fromkeys(taxonomy.languages, labels), temperature=dict.fromkeys(taxonomy.languages, 1.0))
-
-
-def _one_half(taxonomy: Taxonomy) -> dict[str, Bands]:
-    return {label.id: Bands(suggest=Band(threshold=0.5)) for head in MULTI_LABEL_HEADS for label in taxonomy.labels(head)}
 
 
 def _provenance(run: Path, recipe: Recipe, data: TrainingData) -> dict[str, Any]:

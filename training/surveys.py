@@ -10,6 +10,7 @@ from nlp_service.core.language import SUPPORTED, identify, ranked
 from training.base_model import load_base
 from training.corpora import load_corpus
 from training.records import Record
+from training.vocabulary import same_tokenisation
 
 
 def language_texts(records: Sequence[Record], corpora: Path | None, sample: int = 600) -> list[tuple[str, str]]:
@@ -33,13 +34,12 @@ def language_accuracy(texts: Sequence[tuple[str, str]]) -> dict[str, float]:
 def vocabulary_share(source: str, trimmed: Tokenizer, texts: Sequence[str]) -> dict[str, float]:
     """What trimming changed: share of texts and of pieces that tokenise as with the whole vocabulary of `source`."""
     _, whole = load_base(source)
-    pairs = list(zip(whole.encode_batch(list(texts)), trimmed.encode_batch(list(texts)), strict=True))
-    kept = set(trimmed.get_vocab())
-    pieces = [token for old, _ in pairs for token in old.tokens]
+    kept = trimmed.get_vocab()
+    pieces = [token for encoding in whole.encode_batch(list(texts)) for token in encoding.tokens]
     return {
         "pieces_before": whole.get_vocab_size(),
         "pieces_after": trimmed.get_vocab_size(),
-        "texts": len(pairs),
-        "identical_texts": sum(old.tokens == new.tokens for old, new in pairs) / len(pairs),
+        "texts": len(texts),
+        "identical_texts": same_tokenisation(whole, trimmed, list(texts)),
         "kept_pieces": sum(token in kept for token in pieces) / len(pieces),
     }

@@ -1,6 +1,7 @@
 """From probabilities to decisions: calibration, thresholds with what they measured, and the relation of emotion and touchpoint."""
 
 import math
+from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +45,12 @@ class Calibration(_Strict):
     labels: dict[str, dict[str, Platt]]
     temperature: dict[str, float]
     clause_margin: float = Field(1.0, ge=0)
+
+    @classmethod
+    def none(cls, labels: Iterable[str], languages: Iterable[str]) -> "Calibration":
+        """Probabilities as the model gives them."""
+        languages, table = list(languages), {label: Platt() for label in labels}
+        return cls(labels=dict.fromkeys(languages, table), temperature=dict.fromkeys(languages, 1.0))
 
 
 class PairModel(_Strict):

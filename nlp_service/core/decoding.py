@@ -1,6 +1,5 @@
 """Decoding: from the logits of a text and its clauses to the labels, segments, pairs and evidence of an Analysis."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,9 +100,9 @@ class Decoder:
 
     def pair_features(self, p: Probabilities, clauses: Probabilities, emotion: str, touchpoint: str, only: bool) -> PairFeatures:
         """Features of one candidate pair; `p` [L] of the text, `clauses` [S, L]."""
-        e, t = self._taxonomy.index[emotion], self._taxonomy.index[touchpoint]
+        e, t, odds = self._taxonomy.index[emotion], self._taxonomy.index[touchpoint], _log_odds(p)
         return PairFeatures(
-            emotion=_log_odds(p[e]), touchpoint=_log_odds(p[t]), together=_together(clauses[:, e], clauses[:, t]), only=float(only)
+            emotion=float(odds[e]), touchpoint=float(odds[t]), together=_together(clauses[:, e], clauses[:, t]), only=float(only)
         )
 
     def _accepted(self, p: Probabilities, head: Head) -> list[int]:
@@ -120,7 +119,7 @@ class Decoder:
         """
         shown: list[set[int]] = [set() for _ in clauses]
         for i in labels:
-            odds = _log_odds_of(clauses[:, i])
+            odds = _log_odds(clauses[:, i])
             near = (odds >= odds.max() - self._margin) & ((clauses[:, i] >= self._suggest[i]) | (odds == odds.max()))
             for k in np.flatnonzero(near).tolist():
                 shown[k].add(i)
@@ -201,18 +200,13 @@ def _span(text: ReadText, k: int) -> Span:
     return Span(start=start, end=end, text=text.original[start:end])
 
 
-def _log_odds(p: float) -> float:
-    p = min(max(float(p), 1e-6), 1 - 1e-6)
-    return math.log(p / (1 - p))
-
-
 def _together(emotion: Probabilities, touchpoint: Probabilities) -> float:
     """How near both come, in one clause, to the best clause of each: 1 where that is the same clause, towards 0 the less so."""
-    behind = np.minimum(*(odds - odds.max() for odds in (_log_odds_of(emotion), _log_odds_of(touchpoint))))
+    behind = np.minimum(*(odds - odds.max() for odds in (_log_odds(emotion), _log_odds(touchpoint))))
     return float(np.exp(behind.max()))
 
 
-def _log_odds_of(p: Probabilities) -> Probabilities:
+def _log_odds(p: Probabilities) -> Probabilities:
     p = np.clip(p, 1e-6, 1 - 1e-6)
     odds: Probabilities = np.log(p / (1 - p))
     return odds

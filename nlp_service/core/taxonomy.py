@@ -86,6 +86,11 @@ class Taxonomy(_Strict):
         return tuple(label.id for head in HEADS for label in self.labels(head))
 
     @cached_property
+    def multi_label_ids(self) -> tuple[str, ...]:
+        """The labels that have a calibration and thresholds: all but those of sentiment."""
+        return tuple(label.id for head in MULTI_LABEL_HEADS for label in self.labels(head))
+
+    @cached_property
     def slices(self) -> dict[Head, slice]:
         """Where each head's labels stand in `label_ids`."""
         out: dict[Head, slice] = {}

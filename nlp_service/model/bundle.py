@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from nlp_service.core.decisions import Bands, Calibration, PairModel
 from nlp_service.core.errors import BundleError
-from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.core.taxonomy import Taxonomy
 
 MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
 FORMAT = 1
@@ -73,7 +73,7 @@ class Manifest(_Strict):
     def _complete(self) -> Self:
         if self.format != FORMAT:
             raise ValueError(f"format {self.format} is not {FORMAT}")
-        labels = {label.id for head in MULTI_LABEL_HEADS for label in self.taxonomy.labels(head)}
+        labels = set(self.taxonomy.multi_label_ids)
         tables = {"thresholds": self.thresholds.keys(), **{f"calibration.labels.{k}": v.keys() for k, v in self.calibration.labels.items()}}
         for what, keys in tables.items():
             if set(keys) != labels:

@@ -9,9 +9,9 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
 
-from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
+from nlp_service.core.decisions import Band, Bands, Calibration, PairModel
 from nlp_service.core.schema import ModelInfo
-from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.core.taxonomy import HEADS, Taxonomy
 from nlp_service.model.encoding import CLS, SEP, EncodedWindow
 from nlp_service.model.runtime import Logits
 
@@ -46,14 +46,13 @@ class FakeModel:
     @property
     def calibration(self) -> Calibration:
         """Probabilities as they come."""
-        labels = {label.id: Platt() for head in MULTI_LABEL_HEADS for label in self.taxonomy.labels(head)}
-        return Calibration(labels=dict.fromkeys(self.taxonomy.languages, labels), temperature=dict.fromkeys(self.taxonomy.languages, 1.0))
+        return Calibration.none(self.taxonomy.multi_label_ids, self.taxonomy.languages)
 
     @property
     def thresholds(self) -> dict[str, Bands]:
         """`suggest` at 0.5, `auto` at 0.9."""
         bands = Bands(suggest=Band(threshold=0.5), auto=Band(threshold=0.9))
-        return {label.id: bands for head in MULTI_LABEL_HEADS for label in self.taxonomy.labels(head)}
+        return dict.fromkeys(self.taxonomy.multi_label_ids, bands)
 
     @property
     def pairs(self) -> PairModel:
