@@ -7,15 +7,21 @@ from typing import Annotated
 import typer
 
 from nlp_service.core.errors import InputError, ServiceError
+from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS
+from training.annotation.commands import app as annotate
 from training.data import Folders, read_labelled
 from training.recipe import load_recipe
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app.add_typer(annotate, name="annotate")
 
 DataFolder = Annotated[Path, typer.Option(help="folder of the project's own labelled data")]
 CorporaFolder = Annotated[Path | None, typer.Option(envvar="CX_CORPORA", help="folder of the public corpora (data/SOURCES.md)")]
 
-DEFAULT_EVALUATION = [Path("data/authored/authored.jsonl"), *sorted(Path("data/original").glob("*.jsonl"))]
+
+def default_evaluation() -> list[Path]:
+    """Our own records: what is measured on where nothing else is named."""
+    return [*sorted(Path("data/authored").glob("*.jsonl")), *sorted(Path("data/original").glob("*.jsonl"))]
 
 
 def _overrides(pairs: list[str]) -> dict[str, str]:
@@ -79,22 +85,60 @@ def evaluate(
     corpora: CorporaFolder = None,
     split: Annotated[str, typer.Option(help="only the records of this split; `all` for every record")] = "dev",
     json_out: Annotated[Path | None, typer.Option("--json", help="write every figure here")] = None,
+    page_out: Annotated[Path | None, typer.Option("--page", help="write a page to look at here (HTML)")] = None,
 ) -> None:
-    """Measure a bundle on labelled records: per language and source, through the pipeline that serves."""
+    """Measure a bundle on labelled records: per head, label, language and source, through the pipeline that serves."""
     from nlp_service.pipeline import Pipeline
-    from training.evaluate import evaluate as measure
-    from training.evaluate import label_table, table
+    from training.evaluate import calibration_table, confusion_table, confusions, figures, label_table, table
+    from training.outcomes import collect
+    from training.report_page import page
 
     pipeline = Pipeline.load(model)
-    records = [r for r in read_labelled(data or DEFAULT_EVALUATION, corpora, pipeline.taxonomy) if split in ("all", r.split)]
+    taxonomy = pipeline.taxonomy
+    records = [r for r in read_labelled(data or default_evaluation(), corpora, taxonomy) if split in ("all", r.split)]
     if not records:
         raise InputError(f"no records of split {split!r} in {[str(path) for path in data]}")
-    report = measure(pipeline, records)
-    typer.echo(table(report))
-    for head in ("emotions", "touchpoints", "signals"):
-        typer.echo(f"\n{head}\n" + label_table(report, head, pipeline.taxonomy.languages))
+    outcomes = collect(pipeline, records, progress=True)
+    report = figures(outcomes, taxonomy)
+    languages = [language for language in taxonomy.languages if language in report]
+    typer.echo(table(report, intervals=True))
+    typer.echo("\n" + calibration_table(report, ["all", *languages]))
+    for head in MULTI_LABEL_HEADS:
+        typer.echo(f"\n{head}\n" + label_table(report, head, languages))
+    mistakes = {head: confusions(outcomes, taxonomy, head) for head in HEADS}
+    for head in HEADS:
+        typer.echo(f"\n{head}: what is taken for what\n" + confusion_table(mistakes[head][:12]))
     if json_out:
-        json_out.write_text(json.dumps(report, indent=1), "utf-8")
+        json_out.write_text(json.dumps({"groups": report, "confusions": mistakes}, indent=1), "utf-8")
+    if page_out:
+        page_out.write_text(page(f"{pipeline.info.name} {pipeline.info.version}", outcomes, report, taxonomy), "utf-8")
+
+
+@app.command()
+def ablate(
+    study: Annotated[Path, typer.Argument(help="a study of training/recipes/: a recipe and its variants", exists=True, dir_okay=False)],
+    runs: Annotated[Path, typer.Option(help="folder for one run per variant; finished ones are not trained again")],
+    data: DataFolder = Path("data"),
+    corpora: CorporaFolder = None,
+    set_: Annotated[list[str], typer.Option("--set", help="overrides a recipe value in every variant")] = [],  # noqa: B006
+) -> None:
+    """Train and measure the variants of a recipe side by side."""
+    from training.ablation import ablate as run_study
+    from training.evaluate import table
+
+    reports = run_study(study, runs, Folders(data, corpora), _overrides(set_))
+    typer.echo(table({name: report["all"] for name, report in reports.items()}))
+
+
+@app.command()
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="finished runs of one recipe, with different seeds", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="run folder for the mean of their weights")],
+) -> None:
+    """Average the weights of several runs into one run folder."""
+    from training.average import average as mean
+
+    mean(runs, out)
 
 
 @app.command()
@@ -120,7 +164,7 @@ def languages(corpora: CorporaFolder = None) -> None:
     from nlp_service.core.taxonomy import Taxonomy
     from training.surveys import language_accuracy, language_texts
 
-    records = list(read_labelled(DEFAULT_EVALUATION, None, Taxonomy.default()))
+    records = list(read_labelled(default_evaluation(), None, Taxonomy.default()))
     typer.echo(json.dumps(language_accuracy(language_texts(records, corpora)), indent=1))
 
 
@@ -134,7 +178,7 @@ def vocabulary(
     from nlp_service.model.bundle import Bundle
     from training.surveys import vocabulary_share
 
-    texts = [record.text for record in read_labelled(DEFAULT_EVALUATION, None, Taxonomy.default())]
+    texts = [record.text for record in read_labelled(default_evaluation(), None, Taxonomy.default())]
     typer.echo(json.dumps(vocabulary_share(source, Bundle.load(model).tokenizer, texts), indent=1))
 
 

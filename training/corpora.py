@@ -85,6 +85,11 @@ def load_mapping(name: str) -> Mapping:
         raise InputError(f"mapping of {name}: {error}") from error
 
 
+def has_mapping(name: str) -> bool:
+    """Whether corpus `name` has native labels that a table folds into ours."""
+    return files("training").joinpath(f"mappings/{name}.yaml").is_file()
+
+
 def corpus_path(folder: Path, name: str) -> Path:
     """The file of one corpus in the folder that the user gives."""
     path = folder / f"{name}.jsonl.gz"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nlp_service.core.errors import InputError
@@ -10,6 +10,7 @@ from nlp_service.core.taxonomy import Taxonomy
 from training.corpora import corpus_names, corpus_texts, load_corpus, read_corpus
 from training.recipe import CorpusSource, Recipe, RecordSource, Source
 from training.records import Record, Split, find, normalised, read_jsonl, read_records, read_references
+from training.translations import translations
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,18 @@ def read_source(source: Source, folders: Folders, taxonomy: Taxonomy) -> Iterato
                 yield record
         return
     texts = corpus_texts(folders.corpora)
+    other = translations(folders.corpora) if source.translations else {}
     for path in find(folders.data, source.paths):
-        yield from read_references(path, texts, taxonomy, source.name)
+        for record in read_references(path, texts, taxonomy, source.name):
+            yield record
+            if record.split == "train" and record.id in other:
+                yield _translated(record, other[record.id], texts)
+
+
+def _translated(record: Record, id: str, texts: dict[str, str]) -> Record:
+    """The same labels on the same text in the other language; where its clauses carry them is not known."""
+    lang = {"es": "en", "en": "es"}[record.lang]
+    return replace(record, id=id, text=texts[id], lang=lang, spans=(), exhaustive=frozenset(), pairs=None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ def load(recipe: Recipe, folders: Folders, taxonomy: Taxonomy) -> TrainingData:
             (train[source.name] if record.split == "train" else held_back[record.split]).append(record)
     forbidden = {normalised(record.text) for records in held_back.values() for record in records}
     if folders.corpora:
-        forbidden |= _held_back_rows(folders.corpora, folders.data)
+        forbidden |= held_back_rows(folders.corpora, folders.data)
     left_out: Counter[str] = Counter()
     for name, records in train.items():
         kept = [record for record in records if normalised(record.text) not in forbidden]
@@ -69,7 +80,7 @@ def load(recipe: Recipe, folders: Folders, taxonomy: Taxonomy) -> TrainingData:
     return TrainingData(train, held_back, left_out)
 
 
-def _held_back_rows(corpora: Path, data: Path) -> set[str]:
+def held_back_rows(corpora: Path, data: Path) -> set[str]:
     """Normalised texts of the corpora's development rows and of the translations of held-back rows (`parallel`)."""
     translations = {
         row["parallel"]

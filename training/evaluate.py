@@ -1,15 +1,24 @@
-"""Evaluation through the pipeline: what the service would answer, against what people labelled."""
+"""Figures of a bundle on labelled texts, through the pipeline that serves: per head, label, language and source, with intervals."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nlp_service.core.schema import Analysis, Feedback
 from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS, Head, Taxonomy
 from nlp_service.pipeline import Pipeline
+from training.outcomes import Outcomes, collect
 from training.records import Record
+
+Floats = NDArray[np.float64]
+
+RESAMPLES = 1000
+"""Bootstrap resamples of the texts for every interval (percentiles 2.5 and 97.5, Efron & Tibshirani 1993)."""
+
+NOTHING = "(nothing)"
+"""Stands in a confusion for a label that was missed, or given, without another in its place."""
 
 
 @dataclass
@@ -41,81 +50,123 @@ class Counts:
         }
 
 
-@dataclass
-class Group:
-    """Running counts over the records of one language, source or both."""
-
-    labels: dict[str, Counts]
-    pairs: Counts = field(default_factory=Counts)
-    sentiment: list[bool] = field(default_factory=list)
-    bins: dict[Head, list[tuple[float, bool]]] = field(default_factory=lambda: {head: [] for head in HEADS})
-    records: int = 0
-    unanswered: int = 0
-
-    def add(self, record: Record, analysis: Analysis, taxonomy: Taxonomy) -> None:
-        """Counts one record; what it does not know is left out. A text without an answer counts as one with no label."""
-        self.records += 1
-        self.unanswered += analysis.status != "ok"
-        predicted = {score.label for score in (*analysis.emotions, *analysis.touchpoints, *analysis.signals)}
-        scores = analysis.scores or {}
-        for head in MULTI_LABEL_HEADS:
-            for label in taxonomy.labels(head):
-                if label.id in record.known:
-                    self.labels[label.id].add(label.id in predicted, label.id in record.positives)
-                    if head in scores:
-                        self.bins[head].append((scores[head][label.id], label.id in record.positives))
-        true = [label.id for label in taxonomy.sentiment if label.id in record.positives]
-        if true:
-            self.sentiment.append(bool(analysis.sentiment) and analysis.sentiment.label == true[0])  # type: ignore[union-attr]
-            if analysis.sentiment:
-                best = max(analysis.sentiment.probabilities.values())
-                self.bins["sentiment"].append((best, self.sentiment[-1]))
-        if record.pairs is not None:
-            found = {(pair.touchpoint, pair.emotion) for pair in analysis.pairs}
-            for pair in found | record.pairs:
-                self.pairs.add(pair in found, pair in record.pairs)
-
-    def report(self, taxonomy: Taxonomy) -> dict[str, Any]:
-        """Figures of the group. Macro F1 is the mean over the labels that occur in it; `ece` the expected calibration error."""
-        out: dict[str, Any] = {"records": self.records, "unanswered": self.unanswered}
-        for head in MULTI_LABEL_HEADS:
-            each = {label.id: self.labels[label.id] for label in taxonomy.labels(head)}
-            present = [counts.f1 for counts in each.values() if counts.tp + counts.fn]
-            micro = Counts(*(sum(getattr(c, k) for c in each.values()) for k in ("tp", "fp", "fn")))
-            out[head] = {
-                "macro_f1": round(float(np.mean(present)), 4) if present else None,
-                "micro_f1": round(micro.f1, 4),
-                "ece": expected_calibration_error(self.bins[head]),
-                "labels": {name: counts.report() for name, counts in each.items() if counts.tp + counts.fp + counts.fn},
-            }
-        accuracy = round(float(np.mean(self.sentiment)), 4) if self.sentiment else None
-        out["sentiment"] = {"accuracy": accuracy, "ece": expected_calibration_error(self.bins["sentiment"])}
-        out["pairs"] = self.pairs.report()
-        return out
+def evaluate(pipeline: Pipeline, records: Sequence[Record], resamples: int = RESAMPLES) -> dict[str, Any]:
+    """Figures over all records, for each language, each source, and each language of a source."""
+    outcomes = collect(pipeline, records)
+    return figures(outcomes, pipeline.taxonomy, resamples)
 
 
-def evaluate(pipeline: Pipeline, records: Sequence[Record], chunk: int = 512) -> dict[str, Any]:
-    """Figures over all records, for each language and for each source, through `Pipeline.analyze`."""
-    taxonomy = pipeline.taxonomy
-    groups: dict[str, Group] = {}
-    for start in range(0, len(records), chunk):
-        part = records[start : start + chunk]
-        for record, analysis in zip(part, pipeline.analyze([Feedback(id=r.id, text=r.text) for r in part], scores=True), strict=True):
-            for name in ("all", record.lang, record.source, f"{record.source}/{record.lang}"):
-                if name not in groups:
-                    groups[name] = Group({label: Counts() for label in taxonomy.label_ids})
-                groups[name].add(record, analysis, taxonomy)
-    return {name: group.report(taxonomy) for name, group in sorted(groups.items())}
+def figures(outcomes: Outcomes, taxonomy: Taxonomy, resamples: int = RESAMPLES) -> dict[str, Any]:
+    """The report of `evaluate`; one entry a group, in the order of the groups' names."""
+    return {name: _figures(outcomes, mask, taxonomy, resamples) for name, mask in outcomes.groups().items()}
 
 
-def expected_calibration_error(predictions: Iterable[tuple[float, bool]], bins: int = 15) -> float | None:
-    """Mean gap of confidence and frequency over equal-width bins, weighted by size (Naeini et al. 2015)."""
-    pairs = np.array([(p, float(t)) for p, t in predictions])
-    if not len(pairs):
-        return None
-    which = np.minimum((pairs[:, 0] * bins).astype(int), bins - 1)
-    gaps = [abs(pairs[which == b].mean(axis=0) @ (1, -1)) * (which == b).sum() for b in range(bins) if (which == b).any()]
-    return round(float(sum(gaps) / len(pairs)), 4)
+def _figures(outcomes: Outcomes, mask: NDArray[np.bool_], taxonomy: Taxonomy, resamples: int) -> dict[str, Any]:
+    rows = np.flatnonzero(mask)
+    known, true, predicted = outcomes.known[rows], outcomes.true[rows], outcomes.predicted[rows] & outcomes.known[rows]
+    # Row 0 counts every text once; the others are resamples of the texts.
+    draws = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), resamples)
+    weights = np.vstack([np.ones(len(rows)), draws]).astype(np.float64)
+    tp, fp, fn = (weights @ x for x in (predicted & true, predicted & ~true & known, true & ~predicted))
+    out: dict[str, Any] = {"records": len(rows), "unanswered": int(np.isnan(outcomes.probability[rows, 0]).sum())}
+    for head in MULTI_LABEL_HEADS:
+        s = taxonomy.slices[head]
+        out[head] = _head_figures(tp[:, s], fp[:, s], fn[:, s], [label.id for label in taxonomy.labels(head)])
+        automatic = outcomes.automatic[rows, s] & known[:, s]
+        right, given, wanted = (int(x.sum()) for x in (automatic & true[:, s], automatic, true[:, s]))
+        out[head]["auto"] = {"precision": _share(right, given), "coverage": _share(right, wanted), "decisions": given}
+        answered = known[:, s] & ~np.isnan(outcomes.probability[rows, s])
+        out[head]["ece"] = expected_calibration_error(outcomes.probability[rows, s][answered], true[:, s][answered])
+    s = taxonomy.slices["sentiment"]
+    out["sentiment"] = _sentiment_figures(outcomes.probability[rows, s], predicted[:, s], true[:, s], weights)
+    out["pairs"] = {
+        **Counts(*(int(x) for x in outcomes.pairs[rows].sum(0))).report(),
+        **_interval("f1", _f1(*(weights @ outcomes.pairs[rows]).T)),
+    }
+    shown, hit, labelled, touched = (int(x) for x in outcomes.evidence[rows].sum(0))
+    out["evidence"] = {"precision": _share(hit, shown), "recall": _share(touched, labelled), "spans": shown}
+    return out
+
+
+def _head_figures(tp: Floats, fp: Floats, fn: Floats, labels: Sequence[str]) -> dict[str, Any]:
+    """`tp`, `fp`, `fn` [1 + resamples, labels of the head]. Macro F1 is the mean over the labels that occur."""
+    f1 = _f1(tp, fp, fn)
+    present = tp + fn > 0
+    macro = np.where(present, f1, 0).sum(1) / np.where(present.any(1), present.sum(1), np.nan)
+    micro = _f1(tp.sum(1), fp.sum(1), fn.sum(1))
+    return {
+        "macro_f1": _rounded(macro[0]), **_interval("macro_f1", macro),
+        "micro_f1": _rounded(micro[0]), **_interval("micro_f1", micro),
+        "labels": {
+            name: {**Counts(int(tp[0, i]), int(fp[0, i]), int(fn[0, i])).report(), **_interval("f1", f1[:, i])}
+            for i, name in enumerate(labels)
+            if tp[0, i] + fp[0, i] + fn[0, i]
+        },
+    }  # fmt: skip
+
+
+def _sentiment_figures(p: Floats, predicted: NDArray[np.bool_], true: NDArray[np.bool_], weights: Floats) -> dict[str, Any]:
+    told = true.any(axis=1)
+    right = (predicted & true).any(axis=1)
+    with np.errstate(invalid="ignore"):
+        accuracy = (weights @ right) / (weights @ told)
+    sure = told & ~np.isnan(p[:, 0])
+    ece = expected_calibration_error(p[sure].max(axis=1), right[sure])
+    return {"accuracy": _rounded(accuracy[0]), **_interval("accuracy", accuracy), "ece": ece}
+
+
+def _f1(tp: Floats, fp: Floats, fn: Floats) -> Floats:
+    return np.asarray(2 * tp / np.maximum(2 * tp + fp + fn, 1e-9))
+
+
+def _interval(name: str, values: Floats) -> dict[str, list[float]]:
+    """95 % of the resamples (all rows but the first) lie in it; nothing where there were no resamples."""
+    drawn = values[1:][~np.isnan(values[1:])]
+    return {f"{name}_interval": [round(float(x), 4) for x in np.percentile(drawn, (2.5, 97.5))]} if len(drawn) else {}
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
+
+
+def expected_calibration_error(probabilities: Floats, truth: NDArray[np.bool_], bins: int = 15) -> float | None:
+    """Mean gap of confidence and frequency over equal-width bins, weighted by size (Naeini et al. 2015); None without a value."""
+    points = reliability(probabilities, truth, bins)
+    return round(sum(n * abs(p - f) for p, f, n in points) / len(probabilities), 4) if points else None
+
+
+def reliability(probabilities: Floats, truth: NDArray[np.bool_], bins: int = 15) -> list[tuple[float, float, int]]:
+    """(mean probability, frequency, count) of each bin that holds a value: the points of a reliability diagram."""
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
+    held = [which == b for b in range(bins) if (which == b).any()]
+    return [(float(probabilities[h].mean()), float(truth[h].mean()), int(h.sum())) for h in held]
+
+
+def confusions(outcomes: Outcomes, taxonomy: Taxonomy, head: Head, top: int = 25) -> list[dict[str, Any]]:
+    """The commonest (missed label, label given in its place) of a head, with ids of texts to read. Unknown labels are left out."""
+    found: dict[tuple[str, str], list[str]] = {}
+    names = [label.id for label in taxonomy.labels(head)]
+    s = taxonomy.slices[head]
+    for i, record in enumerate(outcomes.records):
+        known, true, predicted = outcomes.known[i, s], outcomes.true[i, s], outcomes.predicted[i, s]
+        missed = [names[k] for k in np.flatnonzero(true & ~predicted & known)]
+        given = [names[k] for k in np.flatnonzero(predicted & ~true & known)]
+        for one in missed or ([NOTHING] if given else []):
+            for other in given or [NOTHING]:
+                found.setdefault((one, other), []).append(record.id)
+    ranked = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))[:top]
+    return [{"missed": one, "given": other, "texts": len(ids), "examples": ids[:3]} for (one, other), ids in ranked]
+
+
+def confusion_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Confusions as a Markdown table."""
+    lines = ["| missed | given in its place | texts | for example |", "|---|---|---|---|"]
+    lines += [f"| {row['missed']} | {row['given']} | {row['texts']} | {', '.join(row['examples'])} |" for row in rows]
+    return "\n".join(lines)
 
 
 _COLUMNS = {
@@ -129,12 +180,31 @@ _COLUMNS = {
 }
 
 
-def table(report: dict[str, Any]) -> str:
-    """The groups as a Markdown table."""
+def table(report: dict[str, Any], intervals: bool = False) -> str:
+    """The groups as a Markdown table, with the 95 % intervals if wanted."""
     lines = ["| texts | records | " + " | ".join(_COLUMNS) + " |", "|---" * (2 + len(_COLUMNS)) + "|"]
     for name, group in report.items():
-        figures = [group[head][key] for head, key in _COLUMNS.values()]
-        lines.append(f"| {name} | {group['records']} | " + " | ".join("-" if x is None else f"{x:.3f}" for x in figures) + " |")
+        cells = [_cell(group[head], key, intervals) for head, key in _COLUMNS.values()]
+        lines.append(f"| {name} | {group['records']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(figures: dict[str, Any], key: str, interval: bool) -> str:
+    value, bounds = figures[key], figures.get(f"{key}_interval")
+    if value is None:
+        return "-"
+    return f"{value:.3f} ({bounds[0]:.3f}-{bounds[1]:.3f})" if interval and bounds else f"{value:.3f}"
+
+
+def calibration_table(report: dict[str, Any], groups: Iterable[str]) -> str:
+    """Expected calibration error of each head, and what `auto` decides, per group, as a Markdown table."""
+    lines = ["| texts | head | calibration error | auto precision | auto covers | auto decisions |", "|---" * 6 + "|"]
+    for name in groups:
+        for head in HEADS:
+            figures = report[name][head]
+            auto = figures.get("auto", {"precision": None, "coverage": None, "decisions": "-"})
+            shares = ["-" if x is None else f"{x:.3f}" for x in (figures["ece"], auto["precision"], auto["coverage"])]
+            lines.append(f"| {name} | {head} | " + " | ".join(shares) + f" | {auto['decisions']} |")
     return "\n".join(lines)
 
 
@@ -145,7 +215,7 @@ def label_table(report: dict[str, Any], head: Head, languages: Sequence[str]) ->
     for name in names:
         cells = []
         for language in languages:
-            figures = report.get(language, {}).get(head, {}).get("labels", {}).get(name)
-            cells += [f"{figures['f1']:.2f}", str(figures["support"])] if figures else ["-", "0"]
+            found = report.get(language, {}).get(head, {}).get("labels", {}).get(name)
+            cells += [f"{found['f1']:.2f}", str(found["support"])] if found else ["-", "0"]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -19,15 +19,21 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One window. `targets` [S, L] holds 1, 0 or UNKNOWN: row 0 for the window as a text, the others for its clauses."""
+    """One window. `targets` [S, L] holds 1, 0 or UNKNOWN: row 0 for the window as a text, the others for its clauses.
+
+    `noised`: a copy of another example, to be read in its stead now and then.
+    """
 
     window: EncodedWindow
     targets: NDArray[np.int8]
     source: int
     loss_weight: float
+    noised: bool = False
 
 
-def examples(records: Iterable[Record], preparation: Preparation, taxonomy: Taxonomy, source: int, loss_weight: float) -> Iterator[Example]:
+def examples(
+    records: Iterable[Record], preparation: Preparation, taxonomy: Taxonomy, source: int, loss_weight: float, noised: bool = False
+) -> Iterator[Example]:
     """Examples of each record, by the preparation that serving uses. Texts with nothing to read give none."""
     for record in records:
         # The language is known here; a wrong guess would throw a labelled text away.
@@ -39,7 +45,7 @@ def examples(records: Iterable[Record], preparation: Preparation, taxonomy: Taxo
         for window in prepared.windows:
             own = clauses[window.segments]
             first = text if len(prepared.windows) == 1 else _window_targets(text, own, taxonomy)
-            yield Example(window, np.vstack([first, own]), source, loss_weight)
+            yield Example(window, np.vstack([first, own]), source, loss_weight, noised)
 
 
 def text_targets(record: Record, taxonomy: Taxonomy) -> NDArray[np.int8]:
@@ -100,3 +106,15 @@ def collate(batch: Sequence[Example], pad_id: int) -> dict[str, Tensor]:
         "loss_weight": np.array([e.loss_weight for e in batch], np.float32),
     }  # fmt: skip
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def by_length(rows: Sequence[Example], indices: NDArray[np.int64], tokens: int) -> Iterator[list[int]]:
+    """`indices` in batches of texts of like length, about `2 * tokens` padded tokens each: for reading, not for training."""
+    chunk: list[int] = []
+    for i in sorted(indices.tolist(), key=lambda i: len(rows[i].window.input_ids)):
+        if chunk and len(rows[i].window.input_ids) * (len(chunk) + 1) > 2 * tokens:
+            yield chunk
+            chunk = []
+        chunk.append(i)
+    if chunk:
+        yield chunk

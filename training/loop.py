@@ -5,7 +5,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.network import CxNetwork
-from training.examples import UNKNOWN, Example, collate
+from training.examples import UNKNOWN, Example, by_length, collate
 from training.recipe import Optimisation, Recipe, Source
 from training.scores import macro_average_precision
 
@@ -127,7 +127,8 @@ def batch_loss(
 ) -> Tensor:
     """Masked loss of a batch: binary cross-entropy of each known label of texts and clauses, cross-entropy of the sentiment.
 
-    `logits`, `targets` [B, S, L]; `weight` [B]. Unknown labels cost nothing; the mean is over what is known.
+    `logits`, `targets` [B, S, L]; `weight` [B]; `positive_weight` [2, L], of texts and of clauses. Unknown labels cost nothing; the
+    mean is over what is known.
     """
     sentiment = taxonomy.slices["sentiment"]
     binary = torch.ones(targets.shape[-1], dtype=torch.bool, device=targets.device)
@@ -135,7 +136,10 @@ def batch_loss(
     known = (targets != UNKNOWN) & binary
     goal = targets.clamp_min(0).to(logits.dtype)
     smooth = goal * (1 - 2 * options.label_smoothing) + options.label_smoothing
-    each = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=positive_weight, reduction="none") * known * weight[:, None, None]
+    balance = torch.cat([positive_weight[:1], positive_weight[1:].expand(logits.shape[1] - 1, -1)])  # the text, then its clauses
+    each = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=balance, reduction="none") * known * weight[:, None, None]
+    if options.negative_focus:
+        each = each * torch.where(goal > 0, 1.0, torch.sigmoid(logits.detach()) ** options.negative_focus)
     text, clauses = each[:, 0].sum() / known[:, 0].sum().clamp_min(1), each[:, 1:].sum() / known[:, 1:].sum().clamp_min(1)
 
     has_sentiment = (targets[:, 0, sentiment] == 1).any(-1)
@@ -158,7 +162,7 @@ def held_back_score(
     targets = np.stack([e.targets[0] for e in held_back])
     network.eval()
     with torch.inference_mode():
-        for indices in _by_length(held_back, np.arange(len(held_back)), tokens):
+        for indices in by_length(held_back, np.arange(len(held_back)), tokens):
             batch = collate([held_back[i] for i in indices], pad_id)
             with accelerator.autocast():
                 out = network(*(batch[k].to(accelerator.device) for k in ("input_ids", "attention_mask", "spans")))
@@ -209,11 +213,13 @@ def _parameter_groups(network: CxNetwork, options: Optimisation) -> list[dict[st
 
 
 def _positive_weights(sources: Sequence[list[Example]], options: Optimisation) -> Tensor:
-    """(negatives / positives) ** power of each label over the text targets of all sources, at most 10."""
-    targets = np.stack([e.targets[0] for examples in sources for e in examples])
-    positives, negatives = (targets == 1).sum(0), (targets == 0).sum(0)
-    ratio: NDArray[np.float64] = (np.maximum(negatives, 1) / np.maximum(positives, 1)) ** options.positive_weight_power
-    return torch.from_numpy(np.clip(ratio, 1, 10).astype(np.float32))
+    """[2, L]: (negatives / positives) ** power of each label over the targets of all texts and of all clauses, at most 10."""
+    clean = [e.targets for examples in sources for e in examples if not e.noised]
+    ratios = []
+    for targets in (np.stack([t[0] for t in clean]), np.concatenate([t[1:] for t in clean])):
+        positives, negatives = (targets == 1).sum(0), (targets == 0).sum(0)
+        ratios.append(np.clip((np.maximum(negatives, 1) / np.maximum(positives, 1)) ** options.positive_weight_power, 1, 10))
+    return torch.from_numpy(np.stack(ratios).astype(np.float32))
 
 
 def _epoch_batches(recipe: Recipe, sources: Sequence[list[Example]], epoch: int, processes: int) -> list[list[tuple[int, int]]]:
@@ -221,7 +227,11 @@ def _epoch_batches(recipe: Recipe, sources: Sequence[list[Example]], epoch: int,
     rng = np.random.default_rng([recipe.seed, epoch])
     chosen: list[tuple[int, int]] = []
     for s, (source, rows) in enumerate(zip(recipe.sources, sources, strict=True)):
-        chosen += [(s, int(i)) for i in _rows_of_epoch(source, len(rows), epoch, recipe.seed + s)]
+        clean = sum(not row.noised for row in rows)
+        for i in _rows_of_epoch(source, clean, epoch, recipe.seed + s):
+            # Noised copies stand behind the rows in the same order, so the same share of the way leads to the copy.
+            noise = len(rows) > clean and rng.random() < source.noise
+            chosen.append((s, clean + int(i) * (len(rows) - clean) // clean if noise else int(i)))
     lengths = [len(sources[s][i].window.input_ids) for s, i in chosen]
     # Length plus noise: batches hold texts of like length, yet their make-up changes from epoch to epoch.
     order = np.argsort(np.array(lengths) * rng.uniform(0.85, 1.15, len(lengths)))
@@ -246,17 +256,6 @@ def _rows_of_epoch(source: Source, count: int, epoch: int, seed: int) -> NDArray
     rounds = range(start // count, (start + wanted - 1) // count + 1)
     sequence = np.concatenate([np.random.default_rng([seed, r]).permutation(count) for r in rounds])
     return sequence[start - rounds[0] * count :][:wanted]
-
-
-def _by_length(rows: Sequence[Example], indices: NDArray[np.int64], tokens: int) -> Iterator[list[int]]:
-    chunk: list[int] = []
-    for i in sorted(indices.tolist(), key=lambda i: len(rows[i].window.input_ids)):
-        if chunk and len(rows[i].window.input_ids) * (len(chunk) + 1) > 2 * tokens:
-            yield chunk
-            chunk = []
-        chunk.append(i)
-    if chunk:
-        yield chunk
 
 
 def _schedule(optimiser: torch.optim.Optimizer, step: int, total: int, options: Optimisation) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nlp_service.core.errors import InputError
 
@@ -34,6 +34,7 @@ class _Source(_Strict):
     name: str
     rows_per_epoch: int | None = Field(None, gt=0, description="drawn anew each epoch; all rows where absent")
     loss_weight: float = Field(1.0, gt=0)
+    noise: float = Field(0.0, ge=0, le=1, description="share of the rows that are read as if typed in a hurry (training/noise.py)")
 
 
 class RecordSource(_Source):
@@ -44,18 +45,26 @@ class RecordSource(_Source):
 
 
 class ReferenceSource(_Source):
-    """Labels of ours kept by reference, joined with the rows of the corpora folder."""
+    """Labels of ours kept by reference, joined with the rows of the corpora folder.
+
+    `translations`: the row that is the same text in the other language gets the labels of the text too (not those of its clauses).
+    """
 
     kind: Literal["references"]
     paths: list[str]
+    translations: bool = False
 
 
 class CorpusSource(_Source):
-    """A public corpus with its native labels, folded into ours by a table of training/mappings/."""
+    """A public corpus with its native labels, folded into ours by a table of training/mappings/.
+
+    `confident`: labels that the network of `start_from` contradicts confidently count as unknown (training/confident.py).
+    """
 
     kind: Literal["corpus"]
     corpus: str
     languages: list[str] | None = None
+    confident: bool = False
 
 
 Source = Annotated[RecordSource | ReferenceSource | CorpusSource, Field(discriminator="kind")]
@@ -73,6 +82,7 @@ class Optimisation(_Strict):
     segment_weight: float = Field(0.5, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     positive_weight_power: float = Field(0.0, ge=0, le=1, description="weight of positives = (negatives / positives) ** power")
+    negative_focus: float = Field(0.0, ge=0, description="asymmetric loss: negatives weigh p ** focus (Ridnik et al. 2021)")
     freeze_word_embeddings: bool = True
     precision: Literal["auto", "no", "bf16", "fp16"] = Field("auto", description="auto: bf16 where the hardware multiplies it, else fp32")
     max_grad_norm: float = Field(1.0, gt=0)
@@ -90,6 +100,12 @@ class Recipe(_Strict):
     start_from: str | None = Field(None, description="a finished run of the same encoder whose best weights this one starts from")
     sources: list[Source] = Field(min_length=1)
     optimisation: Optimisation
+
+    @model_validator(mode="after")
+    def _confident_needs_a_network(self) -> Self:
+        if not self.start_from and any(isinstance(source, CorpusSource) and source.confident for source in self.sources):
+            raise ValueError("a source that is `confident` needs `start_from`: the network that doubts its labels")
+        return self
 
 
 def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> Recipe:

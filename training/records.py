@@ -130,7 +130,7 @@ def _all_labels(taxonomy: Taxonomy) -> frozenset[str]:
 
 
 def _label_faults(row: dict[str, Any], taxonomy: Taxonomy) -> list[str]:
-    shapes = {"pairs": {"touchpoint", "emotion"}, "segments": {"quote", "touchpoints", "emotions"}}
+    shapes = {"pairs": {"touchpoint", "emotion"}, "segments": {"touchpoints", "emotions"}}
     faults = [
         f"{name}: an entry lacks {sorted(keys - entry.keys())}"
         for name, keys in shapes.items()
@@ -180,16 +180,20 @@ def _quoted_labels(row: dict[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
     for pair in row["pairs"]:
         yield pair.get("quote", ""), frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})
     for segment in row.get("segments", ()):
-        yield segment["quote"], frozenset([*segment["touchpoints"], *segment["emotions"]])
+        yield segment.get("quote", ""), frozenset([*segment["touchpoints"], *segment["emotions"]])
 
 
 def _offset_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[LabelledSpan]:
+    """Spans of pairs and segments that are given by `start` and `end`."""
     spans = []
-    for pair in row["pairs"]:
-        if not 0 <= pair.get("start", -1) < pair.get("end", -1) <= len(text):
-            faults.append(f"pairs: offsets {pair.get('start')}-{pair.get('end')} are not inside the text")
+    for name, entry, labels in [
+        *(("pairs", pair, {pair["touchpoint"], pair["emotion"]}) for pair in row["pairs"]),
+        *(("segments", segment, {*segment["touchpoints"], *segment["emotions"]}) for segment in row.get("segments", ())),
+    ]:
+        if not 0 <= entry.get("start", -1) < entry.get("end", -1) <= len(text):
+            faults.append(f"{name}: offsets {entry.get('start')}-{entry.get('end')} are not inside the text")
         else:
-            spans.append(LabelledSpan(pair["start"], pair["end"], frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})))
+            spans.append(LabelledSpan(entry["start"], entry["end"], frozenset(labels - {GENERAL})))
     return spans
 
 

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -17,11 +18,13 @@ from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import CxNetwork
 from nlp_service.preparation import Preparation
 from training.base_model import load_base
+from training.confident import text_probabilities, without_doubtful
 from training.corpora import corpus_texts
 from training.data import Folders, TrainingData, load
 from training.examples import Example, examples
 from training.loop import BEST, Progress, describe_environment, train
-from training.recipe import EncoderConfig, Recipe
+from training.noise import noised
+from training.recipe import CorpusSource, EncoderConfig, Recipe
 from training.vocabulary import trim, wordlist_texts
 
 RECIPE, METRICS, ENVIRONMENT, BASE = "recipe.json", "metrics.json", "environment.json", "base"
@@ -74,10 +77,15 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
         encoder, tokenizer = prepare_base(recipe.encoder, folders, run / BASE)
     data = load(recipe, folders, taxonomy)
     preparation = Preparation(Encoder(tokenizer, recipe.max_tokens))
-    sources, held_back = _encode(recipe, data, preparation, taxonomy)
     network = CxNetwork(encoder, len(taxonomy.label_ids))
     if recipe.start_from:
         network.load_state_dict(load_file(Path(recipe.start_from) / BEST))
+    sources, held_back = _encode(recipe, data, preparation, taxonomy)
+    for i, source in enumerate(recipe.sources):
+        if isinstance(source, CorpusSource) and source.confident:
+            p = text_probabilities(network, sources[i], encoder.config.pad_token_id, recipe.optimisation.tokens_per_batch)
+            sources[i], doubtful = without_doubtful(sources[i], p, taxonomy)
+            print(f"{source.name}: {doubtful} doubtful labels of {len(sources[i])} texts are left out")  # noqa: T201
     progress = train(recipe, network, encoder.config.pad_token_id, sources, held_back, taxonomy, run)
     (run / METRICS).write_text(
         json.dumps({"best_epoch": progress.best_epoch, "history": progress.history, "sources": _counts(data)}, indent=1)
@@ -103,6 +111,10 @@ def _encode(recipe: Recipe, data: TrainingData, preparation: Preparation, taxono
             rows = random.Random(recipe.seed).sample(rows, wanted)
         records = tqdm(rows, f"preparing {source.name}", mininterval=5)
         sources.append(list(examples(records, preparation, taxonomy, i, source.loss_weight)))
+        if source.noise:
+            rng = random.Random(recipe.seed)
+            copies = (replace(record, text=noised(record.text, rng)) for record in rows)
+            sources[-1] += examples(copies, preparation, taxonomy, i, source.loss_weight, noised=True)
     held_back = list(examples(data.held_back["calibration"], preparation, taxonomy, -1, 1.0))
     return sources, held_back
 

@@ -41,8 +41,9 @@ def test_best_f1_threshold_lies_between_the_last_hit_and_the_first_miss() -> Non
 
 def test_expected_calibration_error_by_hand() -> None:
     # two bins: confidence 0.95 right half the time (gap 0.45), confidence 0.05 never right (gap 0.05)
-    assert expected_calibration_error([(0.95, True), (0.95, False), (0.05, False), (0.05, False)]) == pytest.approx(0.25)
-    assert expected_calibration_error([]) is None
+    p, truth = np.array([0.95, 0.95, 0.05, 0.05]), np.array([True, False, False, False])
+    assert expected_calibration_error(p, truth) == pytest.approx(0.25)
+    assert expected_calibration_error(np.array([]), np.array([], bool)) is None
 
 
 def test_counts_by_hand() -> None:
@@ -73,7 +74,7 @@ def test_evaluate_by_hand() -> None:
         record(2, "Only relief, positive.", "joy positive", {("general", "joy")}),
         record(3, "Nada que decir de la entrega.", "delivery neutral", set(), lang="es"),
     ]
-    report = evaluate(Pipeline.load("fake"), records)
+    report = evaluate(Pipeline.load("fake"), records, resamples=0)
     assert set(report) == {"all", "en", "es", "test", "test/en", "test/es"}
     emotions = report["all"]["emotions"]["labels"]
     assert emotions["anger"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}

@@ -198,7 +198,7 @@ L = len(TAXONOMY.label_ids)
 
 
 def loss(logits: Tensor, targets: Tensor, options: Optimisation = OPTIONS, weight: float = 1.0) -> Tensor:
-    return batch_loss(logits, targets, torch.full((len(logits),), weight), torch.ones(L), TAXONOMY, options)
+    return batch_loss(logits, targets, torch.full((len(logits),), weight), torch.ones(2, L), TAXONOMY, options)
 
 
 def test_unknown_targets_give_no_gradient() -> None:

@@ -1,0 +1,48 @@
+"""What each part of a recipe buys: the same recipe with a few values changed, trained, bundled and measured, side by side."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nlp_service.core.errors import InputError
+from training.data import Folders
+from training.export import make_bundle
+from training.recipe import load_recipe
+from training.run import start
+
+_REPORT = "report.json"
+
+
+class Study(BaseModel):
+    """`base`: a recipe, beside the study's file. `common`: values changed in every variant. `variants`: name -> values changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str
+    common: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = Field(min_length=1)
+
+
+def load_study(path: Path) -> Study:
+    """Raises InputError naming the file and each wrong key."""
+    try:
+        return Study.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise InputError(f"study {path}: {error}") from error
+
+
+def ablate(path: Path, runs: Path, folders: Folders, overrides: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Trains and measures every variant that `runs` does not hold yet: name -> figures on the development split."""
+    study = load_study(path)
+    reports = {}
+    for name, changed in study.variants.items():
+        run = runs / "".join(c if c.isalnum() else "-" for c in name)
+        if not (run / _REPORT).exists():
+            values = {key: yaml.safe_dump(value) for key, value in {**study.common, **changed}.items()}
+            start(load_recipe(path.parent / study.base, {**values, **overrides}), folders, run)
+            (run / _REPORT).write_text(json.dumps(make_bundle(run, run / "bundle", folders)), "utf-8")
+        reports[name] = json.loads((run / _REPORT).read_text("utf-8"))
+    return reports
