@@ -24,6 +24,11 @@ def default_evaluation() -> list[Path]:
     return [*sorted(Path("data/authored").glob("*.jsonl")), *sorted(Path("data/original").glob("*.jsonl"))]
 
 
+def default_cases() -> list[Path]:
+    """Our own behaviour cases."""
+    return sorted(Path("data/behaviour").glob("*.jsonl"))
+
+
 def _overrides(pairs: list[str]) -> dict[str, str]:
     wrong = [pair for pair in pairs if "=" not in pair]
     if wrong:
@@ -156,6 +161,42 @@ def check(
     if faults:
         raise typer.Exit(1)
     typer.echo(data_sheet([r for path in files for r in read_labelled([path], None, taxonomy)], taxonomy))
+
+
+@app.command()
+def sheet(
+    files: Annotated[list[Path], typer.Argument(help="JSONL of labelled records with their text", exists=True, dir_okay=False)],
+    page: Annotated[Path, typer.Option(help="write the sheet here (HTML)")] = Path("docs/data-sheet.html"),
+) -> None:
+    """Write the data sheet of records as a page: counts of every cell, variety of the language, near-copies."""
+    from nlp_service.core.taxonomy import Taxonomy
+    from training.data_sheet import sheet_page
+    from training.duplicates import near_copies
+    from training.records import read_jsonl
+
+    taxonomy = Taxonomy.default()
+    rows = [row for path in files for _, row in read_jsonl(path)]
+    copies = near_copies(list(read_labelled(files, None, taxonomy)))
+    page.write_text(sheet_page(rows, taxonomy, copies), "utf-8")
+    typer.echo(f"{len(rows)} records, {len(copies)} near-copies; {page}")
+
+
+@app.command()
+def behaviour(
+    model: Annotated[Path, typer.Option(help="folder of a bundle", exists=True, file_okay=False)] = Path("models/cx-es-en"),
+    cases: Annotated[list[Path], typer.Option(help="JSONL of cases")] = [],  # noqa: B006
+    failures: Annotated[bool, typer.Option(help="list the ids of the cases that fail")] = False,
+) -> None:
+    """Pass rates of a bundle by capability: minimal pairs, and our held-back records as customers and platforms change them."""
+    from nlp_service.pipeline import Pipeline
+    from training.behaviour import all_cases, rates_table, run
+
+    pipeline = Pipeline.load(model)
+    rates = run(pipeline, all_cases(cases or default_cases(), default_evaluation(), pipeline.taxonomy))
+    typer.echo(rates_table(rates))
+    if failures:
+        for (capability, language), rate in rates.items():
+            typer.echo(f"{capability}, {language}: {', '.join(rate.failed)}")
 
 
 @app.command()

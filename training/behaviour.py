@@ -12,8 +12,12 @@ from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Analysis, Feedback
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.pipeline import Pipeline
+from training.data import read_labelled
 from training.noise import with_typos, without_accents
 from training.records import Record, read_jsonl
+
+DERIVED = 120
+"""About so many development records are changed, evenly taken."""
 
 KEPT = 2 / 3
 """Two texts that should be read alike share at least this part of all the emotions and touchpoints that either shows."""
@@ -114,6 +118,12 @@ _CHANGES: dict[str, Callable[[str, str, random.Random], str]] = {
     "signature appended": _signature,
     "boilerplate appended": _disclaimer,
 }
+
+
+def all_cases(cases: Iterable[Path], records: Iterable[Path], taxonomy: Taxonomy) -> list[Case]:
+    """Written cases and those derived from the development records of files."""
+    held_back = [record for record in read_labelled(records, None, taxonomy) if record.split == "dev"]
+    return [*read_cases(cases, taxonomy), *derived_cases(held_back[:: max(1, len(held_back) // DERIVED)])]
 
 
 def run(pipeline: Pipeline, cases: Sequence[Case]) -> dict[tuple[str, str], Rate]:

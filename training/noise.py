@@ -14,19 +14,19 @@ _TYPOS_PER_LETTER = 0.03
 
 def noised(text: str, rng: random.Random) -> str:
     """`text` with one or more of: accents dropped, case dropped, capitals throughout, punctuation dropped, typos. Same length."""
-    changed = False
+    out = text
     if rng.random() < 0.6:
-        text, changed = without_accents(text), True
+        out = without_accents(out)
     case = rng.random()
     if case < 0.35:
-        text, changed = _same_length(text, text.lower()), True
+        out = _same_length(out, out.lower())
     elif case < 0.42:
-        text, changed = _same_length(text, text.upper()), True
+        out = _same_length(out, out.upper())
     if rng.random() < 0.35:
-        text, changed = _without_punctuation(text, rng), True
-    if not changed or rng.random() < 0.4:
-        text = with_typos(text, rng)
-    return text
+        out = _without_punctuation(out, rng)
+    if out == text or rng.random() < 0.4:
+        out = with_typos(out, rng)
+    return out if out != text else _same_length(text, without_accents(text).lower())
 
 
 def without_accents(text: str) -> str:

@@ -122,3 +122,38 @@ def test_a_source_that_needs_the_corpora_says_so(folders: Folders, source: dict[
 def test_a_source_without_files_says_so(folders: Folders) -> None:
     with pytest.raises(InputError, match="no such file"):
         load(recipe(OURS), folders, TAXONOMY)
+
+
+def test_translations_share_the_labels_of_the_text_and_not_those_of_clauses(folders: Folders) -> None:
+    assert folders.corpora
+    label = "location general"
+    write(
+        folders.corpora / "mabsa.jsonl.gz",
+        native("mabsa-0", "Junto a la playa", lang="es", label=label), native("mabsa-1", "Next to the beach", label=label),
+        native("mabsa-2", "Lejos del centro", lang="es", label=label), native("mabsa-3", "Far from the centre", label=label),
+    )  # fmt: skip
+    place = {"start": 0, "end": 8}
+    labels = {
+        "emotions": ["satisfaction"], "touchpoints": ["premises"],
+        "pairs": [{"touchpoint": "premises", "emotion": "satisfaction", **place}],
+        "segments": [{"touchpoints": ["premises"], "emotions": ["satisfaction"], **place}],
+    }  # fmt: skip
+    write(folders.data / "real/a.jsonl", reference("mabsa-0", "train", **labels), reference("mabsa-2", "dev"))
+    source = recipe({**SEED, "translations": True}).sources[0]
+    original, translation, held_back = read_source(source, folders, TAXONOMY)
+    assert (original.id, translation.id, held_back.id) == ("mabsa-0", "mabsa-1", "mabsa-2")  # a held-back row brings none
+    assert (translation.text, translation.lang) == ("Next to the beach", "en")
+    assert translation.positives == original.positives >= {"satisfaction", "premises"}
+    assert original.exhaustive == {"emotions", "touchpoints"}
+    assert {(span.start, span.end, span.labels) for span in original.spans} == {(0, 8, frozenset({"premises", "satisfaction"}))}
+    assert (translation.spans, translation.exhaustive, translation.pairs) == ((), frozenset(), None)
+
+
+def test_segments_outside_the_text_are_refused(folders: Folders) -> None:
+    assert folders.corpora
+    write(folders.corpora / "clinc.jsonl.gz", native("c1", "wake me up"))
+    write(folders.corpora / "mabsa.jsonl.gz", native("mabsa-1", "Next to the beach", label="location general"))
+    segment = {"touchpoints": ["premises"], "emotions": [], "start": 3, "end": 40}
+    write(folders.data / "real/a.jsonl", reference("c1", "train", touchpoints=["premises"], segments=[segment]))
+    with pytest.raises(InputError, match=r"segments: offsets 3-40 are not inside the text"):
+        load(recipe(SEED), folders, TAXONOMY)

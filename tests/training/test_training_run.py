@@ -9,10 +9,15 @@ from transformers import PreTrainedTokenizerFast
 
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
+from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import build_encoder
-from training.data import Folders
+from nlp_service.preparation import Preparation
+from training.ablation import ablate
+from training.average import average
+from training.data import Folders, load
+from training.loop import _epoch_batches
 from training.recipe import Recipe
-from training.run import keep_layers, load_network, start
+from training.run import _encode, keep_layers, load_network, start
 
 KINDS = [
     ("el pedido llegó tarde", ["frustration"], ["delivery"], "negative"),
@@ -95,3 +100,47 @@ def test_layers_are_kept_evenly_spread() -> None:
     assert [layers.index(layer) for layer in kept.encoder.layer] == [1, 3, 5]
     with pytest.raises(InputError, match="4 asked for"):
         keep_layers(kept, 4)
+
+
+def test_noised_copies_are_drawn_now_and_then(folders: Folders, tmp_path: Path) -> None:
+    source = {"name": "ours", "kind": "records", "paths": ["ours/*.jsonl"], "noise": 0.5}
+    start(recipe(folders, sources=[source]), folders, tmp_path / "run")  # both kinds of rows can be trained on
+    data = load(recipe(folders, sources=[source]), folders, Taxonomy.default())
+    assert len(data.train["ours"]) == 31
+    _, tokenizer = load_network(tmp_path / "run")
+    (rows,), _ = _encode(recipe(folders, sources=[source]), data, Preparation(Encoder(tokenizer, 32)), Taxonomy.default())
+    assert [row.noised for row in rows] == [False] * 31 + [True] * 31
+    assert any(a.window.input_ids != b.window.input_ids for a, b in zip(rows[:31], rows[31:], strict=True))
+    chosen = [i for batch in _epoch_batches(recipe(folders, sources=[source]), [rows], 0, 1) for _, i in batch]
+    assert len(chosen) == 31
+    assert {i % 31 for i in chosen} == set(range(31))  # each row or its copy
+    assert 5 < sum(i >= 31 for i in chosen) < 26
+
+
+def test_runs_are_averaged_into_one(folders: Folders, tmp_path: Path) -> None:
+    start(recipe(folders), folders, tmp_path / "first")
+    start(recipe(folders, start_from=str(tmp_path / "first"), seed=5), folders, tmp_path / "a")
+    start(recipe(folders, start_from=str(tmp_path / "first"), seed=6), folders, tmp_path / "b")
+    average([tmp_path / "a", tmp_path / "b"], tmp_path / "mean")
+    one, other, mean = (load_network(tmp_path / name)[0].heads.value.weight for name in ("a", "b", "mean"))
+    assert not torch.allclose(one, other)
+    torch.testing.assert_close(mean, (one + other) / 2)
+    with pytest.raises(InputError, match="two runs or more"):
+        average([tmp_path / "a"], tmp_path / "mean")
+
+
+def test_a_study_trains_its_variants_once_and_measures_them(folders: Folders, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(recipe(folders).model_dump_json())
+    study = tmp_path / "study.yaml"
+    study.write_text("base: base.yaml\ncommon: {optimisation.epochs: 1}\nvariants: {as it is: {}, 'other seed': {seed: 7}}\n")
+    for row in (lines := (folders.data / "ours/a.jsonl").read_text().splitlines()):
+        assert "calibration" in row or "train" in row
+    extra = [line.replace('"split": "calibration"', '"split": "dev"').replace('"id": "r', '"id": "d') for line in lines[-6:]]
+    (folders.data / "ours/b.jsonl").write_text("\n".join(extra).replace("hotel 3", "room 3"))
+    reports = ablate(study, tmp_path / "runs", folders, {})
+    assert list(reports) == ["as it is", "other seed"]
+    assert reports["as it is"]["all"]["records"] == 6
+    assert json.loads((tmp_path / "runs/other-seed/recipe.json").read_text())["seed"] == 7
+    before = (tmp_path / "runs/as-it-is/report.json").stat().st_mtime_ns
+    assert ablate(study, tmp_path / "runs", folders, {}) == reports
+    assert (tmp_path / "runs/as-it-is/report.json").stat().st_mtime_ns == before
