@@ -147,6 +147,21 @@ def average(
 
 
 @app.command()
+def native(
+    recipe: Annotated[Path, typer.Argument(help="a recipe of training/recipes/native/", exists=True, dir_okay=False)],
+    runs: Annotated[Path, typer.Option(help="folder for one run a seed; finished ones are not trained again")],
+    corpora: CorporaFolder = None,
+    set_: Annotated[list[str], typer.Option("--set", help="overrides a recipe value")] = [],  # noqa: B006
+) -> None:
+    """Train the network on a public corpus in its own labels and report macro F1 on its development split, several seeds."""
+    from training.native import NativeRecipe, native_scores, native_table
+    from training.recipe import load_strict
+
+    scores = native_scores(load_strict(recipe, NativeRecipe, _overrides(set_)), runs, Folders(Path("data"), corpora))
+    typer.echo(native_table(scores))
+
+
+@app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="JSONL of labelled records", exists=True, dir_okay=False)],
 ) -> None:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from nlp_service.core.errors import InputError
 from training.data import Folders
 from training.export import make_bundle
-from training.recipe import load_recipe
+from training.recipe import load_recipe, load_strict
 from training.run import start
 
 _REPORT = "report.json"
@@ -26,17 +25,9 @@ class Study(BaseModel):
     variants: dict[str, dict[str, Any]] = Field(min_length=1)
 
 
-def load_study(path: Path) -> Study:
-    """Raises InputError naming the file and each wrong key."""
-    try:
-        return Study.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise InputError(f"study {path}: {error}") from error
-
-
 def ablate(path: Path, runs: Path, folders: Folders, overrides: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Trains and measures every variant that `runs` does not hold yet: name -> figures on the development split."""
-    study = load_study(path)
+    study = load_strict(path, Study)
     reports = {}
     for name, changed in study.variants.items():
         run = runs / "".join(c if c.isalnum() else "-" for c in name)

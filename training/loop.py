@@ -90,6 +90,8 @@ def train(
             with accelerator.autocast():
                 logits = model(batch["input_ids"], batch["attention_mask"], batch["spans"])
             loss = batch_loss(logits, batch["targets"], batch["loss_weight"], positive_weight, taxonomy, options)
+            if "teacher" in batch:
+                loss = (1 - options.distillation) * loss + options.distillation * teacher_loss(logits, batch["teacher"], taxonomy, options)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), options.max_grad_norm)
             optimiser.step()
@@ -142,6 +144,9 @@ def batch_loss(
         each = each * torch.where(goal > 0, 1.0, torch.sigmoid(logits.detach()) ** options.negative_focus)
     text, clauses = each[:, 0].sum() / known[:, 0].sum().clamp_min(1), each[:, 1:].sum() / known[:, 1:].sum().clamp_min(1)
 
+    loss = text + options.segment_weight * clauses
+    if sentiment.start == sentiment.stop:  # labels of another kind, training/native.py
+        return loss
     has_sentiment = (targets[:, 0, sentiment] == 1).any(-1)
     classes = targets[:, 0, sentiment].argmax(-1)
     ce = (
@@ -149,7 +154,21 @@ def batch_loss(
         * has_sentiment
         * weight
     )
-    return text + options.segment_weight * clauses + 0.25 * ce.sum() / has_sentiment.sum().clamp_min(1)
+    return loss + 0.25 * ce.sum() / has_sentiment.sum().clamp_min(1)
+
+
+def teacher_loss(logits: Tensor, teacher: Tensor, taxonomy: Taxonomy, options: Optimisation) -> Tensor:
+    """How far `logits` [B, S, L] are from those of the teacher (nan in the padding), in the terms of `batch_loss`, and 0 at none."""
+    sentiment = taxonomy.slices["sentiment"]
+    told = ~torch.isnan(teacher[..., 0])
+    goal = torch.sigmoid(teacher.nan_to_num())
+    each = F.binary_cross_entropy_with_logits(logits, goal, reduction="none") - F.binary_cross_entropy(goal, goal, reduction="none")
+    each[..., sentiment] = 0
+    text, clauses = each[:, 0].mean(), each[:, 1:][told[:, 1:]].sum() / told[:, 1:].sum().clamp_min(1) / each.shape[-1]
+    of_sentiment = F.kl_div(
+        logits[:, 0, sentiment].log_softmax(-1), teacher[:, 0, sentiment].log_softmax(-1), log_target=True, reduction="batchmean"
+    )
+    return text + options.segment_weight * clauses + 0.25 * of_sentiment
 
 
 def held_back_score(

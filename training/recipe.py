@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nlp_service.core.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -83,6 +85,7 @@ class Optimisation(_Strict):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
     positive_weight_power: float = Field(0.0, ge=0, le=1, description="weight of positives = (negatives / positives) ** power")
     negative_focus: float = Field(0.0, ge=0, description="asymmetric loss: negatives weigh p ** focus (Ridnik et al. 2021)")
+    distillation: float = Field(0.5, ge=0, le=1, description="share of the loss that is the distance to the teacher, where there is one")
     freeze_word_embeddings: bool = True
     precision: Literal["auto", "no", "bf16", "fp16"] = Field("auto", description="auto: bf16 where the hardware multiplies it, else fp32")
     max_grad_norm: float = Field(1.0, gt=0)
@@ -97,7 +100,10 @@ class Recipe(_Strict):
     seed: int = 13
     max_tokens: int = Field(384, ge=16, le=512)
     encoder: EncoderConfig = EncoderConfig()
-    start_from: str | None = Field(None, description="a finished run of the same encoder whose best weights this one starts from")
+    start_from: str | None = Field(
+        None, description="a finished run whose best weights this one starts from; with fewer encoder.layers, by those that are kept"
+    )
+    teacher: str | None = Field(None, description="a finished run of the same vocabulary whose answers are learned beside the labels")
     sources: list[Source] = Field(min_length=1)
     optimisation: Optimisation
 
@@ -113,11 +119,16 @@ def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> Recip
 
     Raises InputError naming the file and each wrong key.
     """
+    return load_strict(path, Recipe, overrides)
+
+
+def load_strict(path: Path, model: type[Model], overrides: Mapping[str, str] | None = None) -> Model:
+    """The YAML file at `path` as `model`, in the way of `load_recipe`."""
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
         for key, value in (overrides or {}).items():
             _set(data, key.split("."), yaml.safe_load(value))
-        return Recipe.model_validate(data)
+        return model.model_validate(data)
     except (OSError, yaml.YAMLError, ValidationError, InputError) as error:
         raise InputError(f"recipe {path}: {error}") from error
 

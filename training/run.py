@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from training.base_model import load_base
 from training.confident import text_probabilities, without_doubtful
 from training.corpora import corpus_texts
 from training.data import Folders, TrainingData, load
+from training.distil import with_teacher
 from training.examples import Example, examples
 from training.loop import BEST, Progress, describe_environment, train
 from training.noise import noised
@@ -71,33 +71,48 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
     (run / ENVIRONMENT).write_text(json.dumps(describe_environment(), indent=1))
 
     taxonomy = Taxonomy.default()
-    if recipe.start_from and not (run / BASE).exists():
-        shutil.copytree(Path(recipe.start_from) / BASE, run / BASE)
-    with PartialState().main_process_first():  # the others then find it made
-        encoder, tokenizer = prepare_base(recipe.encoder, folders, run / BASE)
+    with PartialState().main_process_first():  # the others then find the base made
+        network, tokenizer = _first_network(recipe, folders, run, taxonomy)
+    pad_id = network.encoder.config.pad_token_id  # type: ignore[union-attr]
     data = load(recipe, folders, taxonomy)
-    preparation = Preparation(Encoder(tokenizer, recipe.max_tokens))
-    network = CxNetwork(encoder, len(taxonomy.label_ids))
-    if recipe.start_from:
-        network.load_state_dict(load_file(Path(recipe.start_from) / BEST))
-    sources, held_back = _encode(recipe, data, preparation, taxonomy)
+    sources, held_back = _encode(recipe, data, Preparation(Encoder(tokenizer, recipe.max_tokens)), taxonomy)
+    tokens = recipe.optimisation.tokens_per_batch
     for i, source in enumerate(recipe.sources):
         if isinstance(source, CorpusSource) and source.confident:
-            p = text_probabilities(network, sources[i], encoder.config.pad_token_id, recipe.optimisation.tokens_per_batch)
+            p = text_probabilities(network, sources[i], pad_id, tokens)
             sources[i], doubtful = without_doubtful(sources[i], p, taxonomy)
             print(f"{source.name}: {doubtful} doubtful labels of {len(sources[i])} texts are left out")  # noqa: T201
-    progress = train(recipe, network, encoder.config.pad_token_id, sources, held_back, taxonomy, run)
+    if recipe.teacher:
+        teacher, _ = load_network(Path(recipe.teacher))
+        sources = [with_teacher(rows, teacher, pad_id, tokens) for rows in sources]
+    progress = train(recipe, network, pad_id, sources, held_back, taxonomy, run)
     (run / METRICS).write_text(
         json.dumps({"best_epoch": progress.best_epoch, "history": progress.history, "sources": _counts(data)}, indent=1)
     )
     return progress
 
 
+def _first_network(recipe: Recipe, folders: Folders, run: Path, taxonomy: Taxonomy) -> tuple[CxNetwork, Tokenizer]:
+    """The network that training begins with: that of `start_from`, with the recipe's number of layers, or one on the base encoder."""
+    if not recipe.start_from:
+        encoder, tokenizer = prepare_base(recipe.encoder, folders, run / BASE)
+        return CxNetwork(encoder, len(taxonomy.label_ids)), tokenizer
+    network, tokenizer = load_network(Path(recipe.start_from))
+    if recipe.encoder.layers:
+        keep_layers(network.encoder, recipe.encoder.layers)  # type: ignore[arg-type]
+    (run / BASE).mkdir(exist_ok=True)
+    network.encoder.config.save_pretrained(run / BASE)  # type: ignore[union-attr, operator]
+    tokenizer.save(str(run / BASE / "tokenizer.json"))
+    return network, tokenizer
+
+
 def load_network(run: Path) -> tuple[CxNetwork, Tokenizer]:
     """The best network of a finished run (fp32) and its tokenizer."""
-    encoder = AutoModel.from_config(AutoConfig.from_pretrained(run / BASE), add_pooling_layer=False, attn_implementation="sdpa")
-    network = CxNetwork(encoder, len(Taxonomy.default().label_ids))
-    network.load_state_dict(load_file(run / BEST))
+    weights = load_file(run / BEST)
+    config = AutoConfig.from_pretrained(run / BASE, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    encoder = AutoModel.from_config(config, add_pooling_layer=False, attn_implementation="sdpa")
+    network = CxNetwork(encoder, len(weights["heads.value.bias"]))
+    network.load_state_dict(weights)
     return network.eval(), Tokenizer.from_file(str(run / BASE / "tokenizer.json"))
 
 

@@ -144,3 +144,24 @@ def test_a_study_trains_its_variants_once_and_measures_them(folders: Folders, tm
     before = (tmp_path / "runs/as-it-is/report.json").stat().st_mtime_ns
     assert ablate(study, tmp_path / "runs", folders, {}) == reports
     assert (tmp_path / "runs/as-it-is/report.json").stat().st_mtime_ns == before
+
+
+def test_a_smaller_network_starts_from_layers_of_a_larger_one_and_learns_from_it(folders: Folders, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher"
+    start(recipe(folders), folders, teacher)
+    small = {"encoder": {**recipe(folders).encoder.model_dump(), "layers": 2}, "start_from": str(teacher), "teacher": str(teacher)}
+    options = {
+        **recipe(folders).optimisation.model_dump(),
+        "epochs": 1,
+        "distillation": 1.0,
+        "learning_rate": 1e-9,
+        "head_learning_rate": 1e-9,
+    }
+    run = tmp_path / "small"
+    progress = start(recipe(folders, **small, optimisation=options), folders, run)
+    large, student = load_network(teacher)[0], load_network(run)[0]
+    assert student.encoder.config.num_hidden_layers == 2
+    kept = [large.encoder.encoder.layer[i].attention.self.query.weight for i in (1, 2)]  # of three, the last included
+    for layer, weight in zip(student.encoder.encoder.layer, kept, strict=True):
+        torch.testing.assert_close(layer.attention.self.query.weight, weight, atol=1e-6, rtol=0)
+    assert start(recipe(folders, **small, optimisation=options), folders, run).history == progress.history  # goes on where it stopped
