@@ -4,7 +4,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from training.corpora import load_corpus
+from training.corpora import corpus_names, load_corpus
 
 _CORPUS = "mabsa"
 
@@ -12,12 +12,14 @@ _CORPUS = "mabsa"
 def translations(folder: Path) -> dict[str, str]:
     """Row id -> id of the row that is the same text in the other language, both ways, for the rows that have one.
 
-    Rows of a domain and split stand in the same order in both languages with some left out on either side; runs of equal
+    Empty for a folder without the corpus. Rows of a domain and split stand in the same order in both languages with some left out on either side; runs of equal
     aspects (category, polarity) align them.
     """
+    if _CORPUS not in corpus_names(folder):
+        return {}
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in load_corpus(folder, _CORPUS):
-        rows.setdefault((row["domain"], row["split"], row["lang"]), []).append(row)
+        rows.setdefault((row.get("domain") or "", row["split"], row["lang"]), []).append(row)
     pairs: dict[str, str] = {}
     for (domain, split, language), spanish in rows.items():
         english = rows.get((domain, split, "en"), [])
@@ -32,4 +34,4 @@ def translations(folder: Path) -> dict[str, str]:
 
 
 def _aspects(row: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((category, polarity) for _, category, polarity in row["aspects"]))
+    return tuple(sorted((category, polarity) for _, category, polarity in row.get("aspects") or ()))

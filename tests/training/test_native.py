@@ -31,7 +31,7 @@ def test_a_corpus_is_learned_in_its_own_labels(tmp_path: Path) -> None:
     kinds = [("el pedido llegó tarde", "es", ["cross"]), ("el agente fue muy amable", "es", ["glad"]), ("the invoice came", "en", [])]
     rows = []
     for i in range(96):
-        text, lang, labels = kinds[i % 3]
+        text, lang, labels = kinds[i * 7 // 5 % 3]  # not in step with the rows that are set aside
         row = {
             "id": str(i),
             "text": f"{text} {'hotel room'.split()[i % 2]}",
@@ -49,10 +49,11 @@ def test_a_corpus_is_learned_in_its_own_labels(tmp_path: Path) -> None:
         }
     )  # fmt: skip
     spanish, english = native_scores(recipe, tmp_path / "runs", Folders(tmp_path, tmp_path))
-    assert (spanish.language, spanish.texts, spanish.labels) == ("es", 8, 2)
+    held_back = [row["lang"] for row in rows if row["split"] == "dev"]
+    assert (spanish.language, spanish.texts, spanish.labels) == ("es", held_back.count("es"), 2)
     assert min(spanish.macro_f1) == 1.0  # two kinds of text, told apart by their words
     assert len(spanish.macro_f1) == 2
-    assert (english.texts, english.labels) == (4, 0)
-    assert "| es | 8 | 2 | 1.000 ± 0.000 | 1.000, 1.000 |" in native_table([spanish])
+    assert (english.texts, english.labels) == (held_back.count("en"), 0)
+    assert f"| es | {spanish.texts} | 2 | 1.000 ± 0.000 | 1.000, 1.000 |" in native_table([spanish])
     with pytest.raises(InputError, match=r"--corpora"):
         native_scores(recipe, tmp_path / "runs", Folders(tmp_path, None))
