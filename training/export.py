@@ -71,10 +71,21 @@ def recalibrate(folder: Path, data: TrainingData) -> dict[str, Any]:
     )
     write_manifest(folder, manifest)
     report = evaluate(Pipeline.load(folder, precision="fp32"), data.held_back["dev"])
-    manifest = manifest.model_copy(update={"metrics": {"split": "dev", **report}})
+    manifest = manifest.model_copy(update={"metrics": {"split": "dev", **_compact(report, manifest.taxonomy)}})
     write_manifest(folder, manifest)
     write_card(folder, manifest)
     return report
+
+
+def _compact(report: dict[str, Any], taxonomy: Taxonomy) -> dict[str, Any]:
+    """The report as a manifest carries it: label by label only for all texts and each language, without intervals."""
+
+    def cut(value: Any, labels: bool) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {k: cut(v, labels) for k, v in value.items() if not k.endswith("_interval") and (labels or k != "labels")}
+
+    return {name: cut(group, name in ("all", *taxonomy.languages)) for name, group in report.items()}
 
 
 def _architecture(network: CxNetwork) -> Architecture:

@@ -12,8 +12,8 @@ _CORPUS = "mabsa"
 def translations(folder: Path) -> dict[str, str]:
     """Row id -> id of the row that is the same text in the other language, both ways, for the rows that have one.
 
-    Empty for a folder without the corpus. Rows of a domain and split stand in the same order in both languages with some left out on either side; runs of equal
-    aspects (category, polarity) align them.
+    Empty for a folder without the corpus. Rows of a domain and split stand in the same order in both languages, with some left
+    out on either side; runs of equal aspects (category, polarity) align them.
     """
     if _CORPUS not in corpus_names(folder):
         return {}
