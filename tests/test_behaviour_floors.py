@@ -14,9 +14,11 @@ FLOORS: dict[str, dict[str, float]] = json.loads((DATA / "behaviour/floors.json"
 
 
 @pytest.fixture(scope="module")
-def rates(bundle: Pipeline) -> dict[tuple[str, str], Rate]:
+def rates() -> dict[tuple[str, str], Rate]:
     records = [*sorted((DATA / "authored").glob("*.jsonl")), *sorted((DATA / "original").glob("*.jsonl"))]
-    return run(bundle, all_cases(sorted((DATA / "behaviour").glob("*.jsonl")), records, Taxonomy.default()))
+    return run(
+        Pipeline.load(DATA.parent / "models/cx-es-en"), all_cases(sorted((DATA / "behaviour").glob("*.jsonl")), records, Taxonomy.default())
+    )
 
 
 @pytest.mark.bundle

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_service.core.decisions import Band, Bands, Calibration, PairModel, Platt
+from nlp_service.core.decisions import Band, Bands, Calibration, PairFeatures, PairModel, Platt
 from nlp_service.core.decoding import Decoder, TextLogits
 from nlp_service.core.schema import ModelInfo
 from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Taxonomy
@@ -176,7 +176,7 @@ def _clause_margin(calibration: Calibration, thresholds: dict[str, Bands], read:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The emotions and touchpoints that a text is said to have, and the features [E * T, 5] of each pair of them, emotions first."""
+    """The emotions and touchpoints that a text is said to have, and the features [E * T, K] of each pair of them, emotions first."""
 
     true: frozenset[tuple[str, str]]
     emotions: list[str]
@@ -190,8 +190,8 @@ def _pair_model(decoder: Decoder, read: Sequence[_Read], taxonomy: Taxonomy, thr
     features = np.concatenate([x.features for x in texts])
     hit = np.array([(t, e) in x.true for x in texts for e, t in product(x.emotions, x.touchpoints)], bool)
     default = PairModel()
-    prior = np.array([default.bias, default.emotion, default.touchpoint, default.together, default.only])
-    weights = fit_logistic(features, hit, prior, 1.0)
+    prior = np.array([default.bias, *(getattr(default, name) for name in PairFeatures.model_fields)])
+    weights = fit_logistic(features, hit, prior, 0.1)
 
     def counts(threshold: float) -> Counts:
         out = Counts()
@@ -206,8 +206,8 @@ def _pair_model(decoder: Decoder, read: Sequence[_Read], taxonomy: Taxonomy, thr
     best = round(float(max(np.arange(0.05, 0.76, 0.05), key=lambda threshold: counts(threshold).f1)), 4)
     measured = counts(best).report()
     band = Band(threshold=best, precision=measured["precision"], recall=measured["recall"], support=int(measured["support"]))
-    bias, emotion, touchpoint, together, only = (float(w) for w in weights)
-    return PairModel(bias=bias, emotion=emotion, touchpoint=touchpoint, together=together, only=only, band=band)
+    bias, *others = (float(w) for w in weights)
+    return PairModel(bias=bias, band=band, **dict(zip(PairFeatures.model_fields, others, strict=True)))
 
 
 def _candidates(
@@ -221,6 +221,6 @@ def _candidates(
     )
     rows = []
     for e, t in product(emotions, touchpoints):
-        f = decoder.pair_features(p, clauses, e, t, len(touchpoints) == 1)
-        rows.append([1.0, f.emotion, f.touchpoint, f.together, f.only])
-    return _Candidates(true, emotions, touchpoints, np.array(rows).reshape(-1, 5))
+        features = decoder.pair_features(p, clauses, e, t, touchpoints)
+        rows.append([1.0, *(getattr(features, name) for name in PairFeatures.model_fields)])
+    return _Candidates(true, emotions, touchpoints, np.array(rows).reshape(-1, 1 + len(PairFeatures.model_fields)))

@@ -53,33 +53,32 @@ class Calibration(_Strict):
         return cls(labels=dict.fromkeys(languages, table), temperature=dict.fromkeys(languages, 1.0))
 
 
-class PairModel(_Strict):
-    """Logistic model of "this emotion is about this touchpoint", for an emotion and a touchpoint that the text both shows.
-
-    `together`: 1 where the clause that shows the emotion best shows the touchpoint best too, towards 0 the less so.
-    `only`: 1 where the text shows no other touchpoint.
-    """
-
-    bias: float = 0.0
-    emotion: float = 1.0
-    touchpoint: float = 1.0
-    together: float = 2.0
-    only: float = 1.0
-    band: Band = Band(threshold=0.5)
-
-    def probability(self, features: "PairFeatures") -> float:
-        """P(pair) in (0, 1)."""
-        f = features
-        z = self.bias + self.emotion * f.emotion + self.touchpoint * f.touchpoint + self.together * f.together + self.only * f.only
-        return 1 / (1 + math.exp(-z))
-
-
 class PairFeatures(BaseModel):
-    """What PairModel sees: log-odds of both labels on the text, and how they stand to each other in the clauses."""
+    """What PairModel sees of an emotion and a touchpoint that the text both shows."""
 
     model_config = ConfigDict(frozen=True)
 
-    emotion: float
-    touchpoint: float
-    together: float
-    only: float
+    emotion: float = Field(description="log-odds of the emotion on the text")
+    touchpoint: float = Field(description="log-odds of the touchpoint on the text")
+    joint: float = Field(description="log-odds of the product of both probabilities, in the clause where it is highest")
+    same: float = Field(description="that product over the product of the best clause of each: 1 where one clause is best for both")
+    share: float = Field(description="of the text's touchpoints in the clause that shows the emotion best, the share of this one")
+    only: float = Field(description="1 where the text shows no other touchpoint")
+
+
+class PairModel(_Strict):
+    """Logistic model of "this emotion is about this touchpoint": one weight for each of PairFeatures."""
+
+    bias: float = -1.3
+    emotion: float = 0.1
+    touchpoint: float = 0.1
+    joint: float = 0.7
+    same: float = 1.0
+    share: float = 1.0
+    only: float = 0.3
+    band: Band = Band(threshold=0.5)
+
+    def probability(self, features: PairFeatures) -> float:
+        """P(pair) in (0, 1)."""
+        z = self.bias + sum(getattr(self, name) * getattr(features, name) for name in PairFeatures.model_fields)
+        return 1 / (1 + math.exp(-z))

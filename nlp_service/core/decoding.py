@@ -1,5 +1,6 @@
 """Decoding: from the logits of a text and its clauses to the labels, segments, pairs and evidence of an Analysis."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from nlp_service.core.taxonomy import GENERAL, HEADS, MULTI_LABEL_HEADS, Head, T
 
 Probabilities = NDArray[np.float64]
 
+_LEAST = 1e-4  # smaller probabilities tell nothing
 _DIGITS = 4  # of a probability shown; far below what calibration can tell, and it keeps scored files small
 
 
@@ -98,11 +100,21 @@ class Decoder:
             scores=self._all_scores(p) if scores else None,
         )
 
-    def pair_features(self, p: Probabilities, clauses: Probabilities, emotion: str, touchpoint: str, only: bool) -> PairFeatures:
-        """Features of one candidate pair; `p` [L] of the text, `clauses` [S, L]."""
+    def pair_features(
+        self, p: Probabilities, clauses: Probabilities, emotion: str, touchpoint: str, touchpoints: Sequence[str]
+    ) -> PairFeatures:
+        """Features of one candidate pair; `p` [L] of the text, `clauses` [S, L], `touchpoints` all that the text shows."""
         e, t, odds = self._taxonomy.index[emotion], self._taxonomy.index[touchpoint], _log_odds(p)
+        feels, about = clauses[:, e], clauses[:, t]
+        joint, best = float((feels * about).max()), int(feels.argmax())
+        there = float(sum(clauses[best, self._taxonomy.index[other]] for other in touchpoints))
         return PairFeatures(
-            emotion=float(odds[e]), touchpoint=float(odds[t]), together=_together(clauses[:, e], clauses[:, t]), only=float(only)
+            emotion=float(odds[e]),
+            touchpoint=float(odds[t]),
+            joint=math.log(max(joint, _LEAST) / (1 - min(joint, 1 - _LEAST))),
+            same=joint / max(float(feels.max() * about.max()), _LEAST),
+            share=float(about[best]) / max(there, _LEAST),
+            only=float(len(touchpoints) == 1),
         )
 
     def _accepted(self, p: Probabilities, head: Head) -> list[int]:
@@ -130,12 +142,13 @@ class Decoder:
     ) -> list[Pair]:
         """Each accepted emotion with the touchpoints it is about, or with `general`."""
         ids, touchpoints = self._taxonomy.label_ids, accepted["touchpoints"]
+        named = [ids[t] for t in touchpoints]
         pairs: list[Pair] = []
         for e in accepted["emotions"]:
             none = 1.0  # probability that no touchpoint is meant
             found: list[tuple[float, int | None]] = []
             for t in touchpoints:
-                probability = self._pairs.probability(self.pair_features(p, clauses, ids[e], ids[t], len(touchpoints) == 1))
+                probability = self._pairs.probability(self.pair_features(p, clauses, ids[e], ids[t], named))
                 none *= 1 - probability
                 if probability >= self._pairs.band.threshold:
                     found.append((probability, t))
@@ -198,12 +211,6 @@ class Decoder:
 def _span(text: ReadText, k: int) -> Span:
     start, end = text.segments[k]
     return Span(start=start, end=end, text=text.original[start:end])
-
-
-def _together(emotion: Probabilities, touchpoint: Probabilities) -> float:
-    """How near both come, in one clause, to the best clause of each: 1 where that is the same clause, towards 0 the less so."""
-    behind = np.minimum(*(odds - odds.max() for odds in (_log_odds(emotion), _log_odds(touchpoint))))
-    return float(np.exp(behind.max()))
 
 
 def _log_odds(p: Probabilities) -> Probabilities:

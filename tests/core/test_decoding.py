@@ -128,7 +128,7 @@ def test_a_label_that_no_clause_shows_is_shown_by_its_best_clause() -> None:
 
 def test_emotions_pair_with_the_touchpoint_of_their_clause() -> None:
     text = row(anger=0.95, gratitude=0.95, delivery=0.95, staff=0.95)
-    pairs = PairModel(bias=-1.5, emotion=0.1, touchpoint=0.1, together=4, only=1, band=Band(threshold=0.5))
+    pairs = PairModel(bias=-1.5, emotion=0.1, touchpoint=0.1, joint=0, same=4, share=0, only=1, band=Band(threshold=0.5))
     analysis = decode(decoder(pairs=pairs), text, row(anger=0.9, delivery=0.9), row(gratitude=0.9, staff=0.9))
     assert {(p.touchpoint, p.emotion) for p in analysis.pairs} == {("delivery", "anger"), ("staff", "gratitude")}
     by_emotion = {p.emotion: p for p in analysis.pairs}
@@ -143,7 +143,7 @@ def test_an_emotion_without_a_touchpoint_is_general() -> None:
 
 
 def test_an_emotion_about_no_touchpoint_of_the_text_is_general_and_less_sure() -> None:
-    doubtful = PairModel(bias=-1, emotion=0, touchpoint=0, together=0, only=0, band=Band(threshold=0.5))  # P(pair) = 0.269
+    doubtful = PairModel(bias=-1, emotion=0, touchpoint=0, joint=0, same=0, share=0, only=0, band=Band(threshold=0.5))  # P(pair) = 0.269
     pairs = decode(decoder(pairs=doubtful), row(anger=0.9, price=0.9, staff=0.8), row()).pairs
     assert [(p.touchpoint, p.emotion) for p in pairs] == [("general", "anger")]
     assert pairs[0].probability == pytest.approx(0.9 * (1 - 1 / (1 + math.e)) ** 2, abs=1e-4)
@@ -161,7 +161,7 @@ def test_evidence_is_at_most_three_clauses_in_reading_order() -> None:
 
 
 def test_the_only_touchpoint_is_told_to_the_pair_model() -> None:
-    d = decoder(pairs=PairModel(bias=-3, emotion=0, touchpoint=0, together=0, only=6))
+    d = decoder(pairs=PairModel(bias=-3, emotion=0, touchpoint=0, joint=0, same=0, share=0, only=6))
     assert [p.touchpoint for p in decode(d, row(anger=0.9, price=0.9), row()).pairs] == ["price"]
     assert [p.touchpoint for p in decode(d, row(anger=0.9, price=0.9, staff=0.9), row()).pairs] == ["general"]
 
@@ -170,19 +170,32 @@ def test_pair_features() -> None:
     d = decoder()
     p = d.probabilities(row(anger=0.9, price=0.8), "es")
     apart = d.probabilities(np.stack([row(anger=0.8, price=0.2), row(anger=0.4, price=0.6)]), "es")
-    features = d.pair_features(p, apart, "anger", "price", True)
+    features = d.pair_features(p, apart, "anger", "price", ["price"])
     assert features.emotion == pytest.approx(math.log(9), rel=1e-4)
     assert features.touchpoint == pytest.approx(math.log(4), rel=1e-4)
-    assert features.together == pytest.approx((0.2 / 0.8) / (0.6 / 0.4), rel=1e-4)  # odds of 0.2 over odds of 0.6
-    assert features.only == 1
-    same = d.probabilities(np.stack([row(anger=0.8, price=0.6), row(anger=0.4, price=0.2)]), "es")
-    assert d.pair_features(p, same, "anger", "price", False).together == pytest.approx(1)
+    assert features.joint == pytest.approx(math.log(0.24 / 0.76), rel=1e-3)  # the second clause: 0.4 * 0.6
+    assert features.same == pytest.approx(0.24 / (0.8 * 0.6), rel=1e-3)
+    assert (features.share, features.only) == (pytest.approx(1), 1)
+    same = d.probabilities(np.stack([row(anger=0.8, price=0.6, staff=0.2), row(anger=0.4, price=0.2)]), "es")
+    features = d.pair_features(p, same, "anger", "price", ["price", "staff"])
+    assert features.same == pytest.approx(1)
+    assert features.share == pytest.approx(0.6 / 0.8, rel=1e-3)
+    assert features.only == 0
+
+
+def test_pair_features_stay_finite() -> None:
+    d = decoder()
+    for value in (0.0, 1.0):
+        clauses = np.full((2, len(TAXONOMY.label_ids)), value)
+        features = d.pair_features(clauses[0], clauses, "anger", "price", ["price", "staff"])
+        assert all(math.isfinite(x) for x in features.model_dump().values())
 
 
 def test_pair_probability_is_logistic() -> None:
-    model = PairModel(bias=0.5, emotion=1, touchpoint=2, together=3, only=4)
-    z = 0.5 + 1 * 0.1 + 2 * -0.2 + 3 * 0.3 + 4
-    assert model.probability(PairFeatures(emotion=0.1, touchpoint=-0.2, together=0.3, only=1)) == pytest.approx(1 / (1 + math.exp(-z)))
+    model = PairModel(bias=0.5, emotion=1, touchpoint=2, joint=0.3, same=3, share=-2, only=4)
+    z = 0.5 + 1 * 0.1 + 2 * -0.2 + 0.3 * -1 + 3 * 0.3 - 2 * 0.25 + 4
+    features = PairFeatures(emotion=0.1, touchpoint=-0.2, joint=-1, same=0.3, share=0.25, only=1)
+    assert model.probability(features) == pytest.approx(1 / (1 + math.exp(-z)))
 
 
 def test_sentiment() -> None:
