@@ -35,10 +35,13 @@ class Outcomes:
     evidence: NDArray[np.int64]
 
     def groups(self) -> dict[str, Bools]:
-        """Masks [N] of all texts, of each language, each source, and each language of a source."""
+        """Masks [N] of all texts, of each language, each source, and each language of a source that has several."""
         names: dict[str, Bools] = {}
+        spoken = {(record.source, record.lang) for record in self.records}
+        several = {source for source, _ in spoken if sum(source == other for other, _ in spoken) > 1}
         for i, record in enumerate(self.records):
-            for name in ("all", record.lang, record.source, f"{record.source}/{record.lang}"):
+            own = [f"{record.source}/{record.lang}"] if record.source in several else []
+            for name in ("all", record.lang, record.source, *own):
                 names.setdefault(name, np.zeros(len(self.records), bool))[i] = True
         return dict(sorted(names.items()))
 
