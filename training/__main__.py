@@ -121,7 +121,7 @@ def evaluate(
 
 @app.command()
 def ablate(
-    study: Annotated[Path, typer.Argument(help="a study of training/recipes/: a recipe and its variants", exists=True, dir_okay=False)],
+    study: Annotated[Path, typer.Argument(help="a study of training/studies/: a recipe and its variants", exists=True, dir_okay=False)],
     runs: Annotated[Path, typer.Option(help="folder for one run per variant; finished ones are not trained again")],
     data: DataFolder = Path("data"),
     corpora: CorporaFolder = None,

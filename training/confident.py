@@ -4,25 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nlp_service.core.taxonomy import MULTI_LABEL_HEADS, Taxonomy
-from nlp_service.model.network import CxNetwork
-from training.examples import UNKNOWN, Example, by_length, collate
+from training.examples import UNKNOWN, Example
 
 _LEAST = 20  # labels with fewer positives tell no threshold
-
-
-def text_probabilities(network: CxNetwork, examples: Sequence[Example], pad_id: int, tokens: int) -> NDArray[np.float64]:
-    """[N, L] sigmoid of the network's logits on each example as a text."""
-    out = np.zeros((len(examples), examples[0].targets.shape[1]), np.float64)
-    network.eval()
-    with torch.inference_mode():
-        for indices in by_length(examples, np.arange(len(examples)), tokens):
-            batch = collate([examples[i] for i in indices], pad_id)
-            out[indices] = network(batch["input_ids"], batch["attention_mask"], batch["spans"])[:, 0].sigmoid().double().numpy()
-    return out
 
 
 def without_doubtful(examples: Sequence[Example], p: NDArray[np.float64], taxonomy: Taxonomy) -> tuple[list[Example], int]:

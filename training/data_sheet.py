@@ -4,13 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-import jinja2
 
 from nlp_service.core.taxonomy import GENERAL, Taxonomy
 from training.duplicates import NearCopy
+from training.pages import render
 from training.records import SPLITS
 
 Row = Mapping[str, Any]
@@ -136,9 +134,8 @@ def diversity(rows: Sequence[Row], sample: int = 20_000) -> list[Diversity]:
 
 def sheet_page(rows: Sequence[Row], taxonomy: Taxonomy, copies: Sequence[NearCopy]) -> str:
     """The sheet as one HTML file without scripts; it holds counts and ids, and five-word phrases that recur."""
-    source = files("training").joinpath("templates/data_sheet.html").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(source).render(
+    return render(
+        "data_sheet",
         records=len(rows),
         prompts=len({row.get("prompt", row["id"]) for row in rows}),
         tables=tables(rows, taxonomy),

@@ -4,21 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from nlp_service.model.network import CxNetwork
-from training.examples import Example, by_length, collate
+from training.examples import Example
+from training.reading import batch_logits
 
 
 def with_teacher(examples: Sequence[Example], teacher: CxNetwork, pad_id: int, tokens: int) -> list[Example]:
     """`examples` with the logits of `teacher` [S, L] for the window and its clauses."""
     out = list(examples)
-    teacher.eval()
-    with torch.inference_mode():
-        for indices in tqdm(list(by_length(examples, np.arange(len(examples)), tokens)), "teacher", mininterval=5):
-            batch = collate([examples[i] for i in indices], pad_id)
-            logits = teacher(batch["input_ids"], batch["attention_mask"], batch["spans"]).numpy().astype(np.float16)
+    with tqdm(total=len(out), desc="teacher", mininterval=5) as bar:
+        for indices, logits in batch_logits(teacher, examples, pad_id, tokens):
             for row, i in enumerate(indices):
-                out[i] = replace(examples[i], teacher=logits[row, : len(examples[i].targets)])
+                out[i] = replace(examples[i], teacher=logits[row, : len(examples[i].targets)].numpy().astype(np.float16))
+            bar.update(len(indices))
     return out

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.network import CxNetwork
-from training.examples import UNKNOWN, Example, by_length, collate
+from training.examples import UNKNOWN, Example, collate
+from training.reading import text_logits
 from training.recipe import Optimisation, Recipe, Source
 from training.scores import macro_average_precision
 
@@ -177,15 +178,9 @@ def held_back_score(
     """Macro average precision of emotions and touchpoints and sentiment accuracy on windows; `score` is their mean, less those that
     the held-back texts cannot measure.
     """
-    logits = np.zeros((len(held_back), len(taxonomy.label_ids)), np.float32)
     targets = np.stack([e.targets[0] for e in held_back])
-    network.eval()
-    with torch.inference_mode():
-        for indices in by_length(held_back, np.arange(len(held_back)), tokens):
-            batch = collate([held_back[i] for i in indices], pad_id)
-            with accelerator.autocast():
-                out = network(*(batch[k].to(accelerator.device) for k in ("input_ids", "attention_mask", "spans")))
-            logits[indices] = out[:, 0].float().cpu().numpy()
+    with accelerator.autocast():
+        logits = text_logits(network, held_back, pad_id, tokens)
     sentiment = taxonomy.slices["sentiment"]
     told = (targets[:, sentiment] == 1).any(1)
     scores = {

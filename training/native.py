@@ -16,11 +16,12 @@ from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import CxNetwork
 from nlp_service.preparation import Preparation
 from training.calibrate import best_f1_threshold
-from training.confident import text_probabilities
 from training.corpora import load_corpus
 from training.data import Folders
+from training.evaluate import Counts
 from training.examples import Example, examples
 from training.loop import train
+from training.reading import text_probabilities
 from training.recipe import EncoderConfig, Optimisation, Recipe, RecordSource
 from training.records import Record, Split
 from training.run import BASE, prepare_base
@@ -123,7 +124,7 @@ def _score(rows: Sequence[Example], chosen: NDArray[np.bool_]) -> dict[str, Any]
     for i in range(targets.shape[1]):
         true, found = targets[:, i] == 1, chosen[:, i] & (targets[:, i] >= 0)
         if true.any():
-            f1.append(float(2 * (true & found).sum() / (true.sum() + found.sum())))
+            f1.append(Counts(int((true & found).sum()), int((found & ~true).sum()), int((true & ~found).sum())).f1)
     return {"macro_f1": round(float(np.mean(f1)), 4) if f1 else 0.0, "labels": len(f1), "texts": len(rows)}
 
 

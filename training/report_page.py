@@ -1,25 +1,20 @@
 """The evaluation as a page that one can look at: one HTML file, no scripts, nothing fetched."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
-
-import jinja2
 
 from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS, Taxonomy
 from training.evaluate import confusions, reliability
 from training.outcomes import Outcomes
+from training.pages import render
 
 _SIDE = 180  # of a reliability diagram, in pixels
 
 
 def page(title: str, outcomes: Outcomes, report: dict[str, Any], taxonomy: Taxonomy) -> str:
     """The page of a report made by `figures(outcomes, taxonomy)`. It holds ids of texts, never their words."""
-    source = files("training").joinpath("templates/evaluation.html").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["figure"] = _figure
-    environment.filters["interval"] = lambda bounds: f"{bounds[0]:.2f}–{bounds[1]:.2f}" if bounds else ""
-    return environment.from_string(source).render(
+    return render(
+        "evaluation",
         title=title,
         report=report,
         taxonomy=taxonomy,
@@ -44,7 +39,3 @@ def _diagram(outcomes: Outcomes, language: str, head: Any, taxonomy: Taxonomy) -
     points = reliability(p[usable], true[usable], 10)
     most = max((n for _, _, n in points), default=1)
     return [{"x": _SIDE * x, "y": _SIDE * (1 - y), "r": 2 + 8 * (n / most) ** 0.25, "n": n, "p": x, "f": y} for x, y, n in points]
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

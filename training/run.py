@@ -17,13 +17,14 @@ from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import CxNetwork
 from nlp_service.preparation import Preparation
 from training.base_model import load_base
-from training.confident import text_probabilities, without_doubtful
+from training.confident import without_doubtful
 from training.corpora import corpus_texts
 from training.data import Folders, TrainingData, load
 from training.distil import with_teacher
 from training.examples import Example, examples
 from training.loop import BEST, Progress, describe_environment, train
 from training.noise import noised
+from training.reading import text_probabilities
 from training.recipe import CorpusSource, EncoderConfig, Recipe
 from training.vocabulary import trim, wordlist_texts
 

@@ -21,14 +21,20 @@ def pool():
         yield pool
 
 
+def held_up(server, runtime, pool):
+    """A request that the closed gate holds inside the model, and how many calls the model had had before it."""
+    runtime.gate.clear()
+    before = runtime.entered
+    request = pool.submit(server.analyze, BODY)
+    until(lambda: runtime.entered > before)
+    return request, before
+
+
 def test_too_many_requests(gated, pool):
     pipeline, runtime = gated
     with running(create_app(lambda: pipeline, limits=Limits(concurrent=1, waiting=1, retry_after=7))) as server:
         server.ready()
-        runtime.gate.clear()
-        warmed = runtime.entered
-        first = pool.submit(server.analyze, BODY)
-        until(lambda: runtime.entered > warmed)
+        first, _ = held_up(server, runtime, pool)
         others = [pool.submit(server.analyze, BODY) for _ in range(2)]
         done, waiting = wait(others, 60, FIRST_COMPLETED)
         refused = done.pop().result()
@@ -44,10 +50,7 @@ def test_the_event_loop_stays_free(gated, pool):
     pipeline, runtime = gated
     with running(create_app(lambda: pipeline)) as server:
         server.ready()
-        runtime.gate.clear()
-        warmed = runtime.entered
-        blocked = pool.submit(server.analyze, BODY)
-        until(lambda: runtime.entered > warmed)
+        blocked, _ = held_up(server, runtime, pool)
         assert server.http.get("/health/live").status_code == 200
         assert server.http.get("/v1/model").status_code == 200
         assert not blocked.done()
@@ -59,10 +62,7 @@ def test_no_work_for_a_caller_who_left(gated, pool):
     pipeline, runtime = gated
     with running(create_app(lambda: pipeline, limits=Limits(concurrent=1))) as server, recorded() as log:
         service = server.ready().app.state.service
-        runtime.gate.clear()
-        warmed = runtime.entered
-        first = pool.submit(server.analyze, BODY)
-        until(lambda: runtime.entered > warmed)
+        first, warmed = held_up(server, runtime, pool)
         with httpx.Client(base_url=server.http.base_url, trust_env=False) as impatient:
             left = pool.submit(impatient.post, "/v1/analyze", json=BODY, timeout=httpx.Timeout(10, read=1))
             until(lambda: service.in_flight == 2)
@@ -79,10 +79,7 @@ def test_accepted_requests_are_finished_before_the_server_goes(gated, pool):
     pipeline, runtime = gated
     with running(create_app(lambda: pipeline)) as server:
         server.ready()
-        runtime.gate.clear()
-        warmed = runtime.entered
-        blocked = pool.submit(server.analyze, BODY)
-        until(lambda: runtime.entered > warmed)
+        blocked, _ = held_up(server, runtime, pool)
         server.server.should_exit = True
         until(lambda: not server.server.servers[0].is_serving())
         runtime.gate.set()

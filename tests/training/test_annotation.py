@@ -168,6 +168,11 @@ def test_from_records_to_settled_labels_by_the_commands(tmp_path: Path) -> None:
     assert unsettled.exit_code == 1
     assert "t2: the two readings differ" in unsettled.output
     (readings / "third.txt").write_text("t2|negative||2:price 3:price/anger\n")
+    kept = (readings / "first.txt").read_text()
+    some = tmp_path / "some.jsonl"
+    some.write_text(json.dumps(record(id="t0")) + "\n")
+    command("disputes", str(some), "--out", str(tmp_path / "d0"), "--readings", str(readings))
+    assert (readings / "first.txt").read_text() == reading_of(record(id="t0")).line() + "\n" + kept  # nothing of the others is lost
     assert "2 records settled" in command("settle", str(data), "--readings", str(readings))
     after = [json.loads(line) for line in data.read_text().splitlines()]
     assert [row["emotions"] for row in after] == [["satisfaction", "disappointment"], ["anger"], ["satisfaction", "disappointment"]]

@@ -46,6 +46,16 @@ def write(path: Path, *rows: dict[str, Any]) -> None:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
+def write_translations(corpora: Path) -> None:
+    """Two texts in Spanish (0, 2) and English (1, 3)."""
+    label = "location general"
+    write(
+        corpora / "mabsa.jsonl.gz",
+        native("mabsa-0", "Junto a la playa", lang="es", label=label), native("mabsa-1", "Next to the beach", label=label),
+        native("mabsa-2", "Lejos del centro", lang="es", label=label), native("mabsa-3", "Far from the centre", label=label),
+    )  # fmt: skip
+
+
 def reference(id: str, split: str, **more: Any) -> dict[str, Any]:
     row = ours(id, "", split, **more)
     del row["text"]
@@ -91,12 +101,7 @@ def test_the_corpora_s_own_development_texts_are_left_out(folders: Folders) -> N
 
 def test_translations_of_held_back_rows_are_left_out(folders: Folders) -> None:
     assert folders.corpora
-    label = "location general"
-    write(
-        folders.corpora / "mabsa.jsonl.gz",
-        native("mabsa-0", "Junto a la playa", lang="es", label=label), native("mabsa-1", "Next to the beach", label=label),
-        native("mabsa-2", "Lejos del centro", lang="es", label=label), native("mabsa-3", "Far from the centre", label=label),
-    )  # fmt: skip
+    write_translations(folders.corpora)
     write(
         folders.data / "real/seed.jsonl", reference("mabsa-1", "dev", parallel="mabsa-0"), reference("mabsa-3", "train", parallel="mabsa-2")
     )
@@ -126,12 +131,7 @@ def test_a_source_without_files_says_so(folders: Folders) -> None:
 
 def test_translations_share_the_labels_of_the_text_and_not_those_of_clauses(folders: Folders) -> None:
     assert folders.corpora
-    label = "location general"
-    write(
-        folders.corpora / "mabsa.jsonl.gz",
-        native("mabsa-0", "Junto a la playa", lang="es", label=label), native("mabsa-1", "Next to the beach", label=label),
-        native("mabsa-2", "Lejos del centro", lang="es", label=label), native("mabsa-3", "Far from the centre", label=label),
-    )  # fmt: skip
+    write_translations(folders.corpora)
     place = {"start": 0, "end": 8}
     labels = {
         "emotions": ["satisfaction"], "touchpoints": ["premises"],

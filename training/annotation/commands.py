@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
 from training.annotation.agreement import agreement, agreement_table
-from training.annotation.settle import apply, differ, load_readings, reading_of, settled, write_disputes
+from training.annotation.settle import apply, clause_counts, differ, keep_readings, load_readings, reading_of, settled, write_disputes
 from training.annotation.sheets import read_readings, sheet_clauses, write_sheet
 from training.records import read_jsonl
 
@@ -51,11 +52,11 @@ def sheets(files: _Records, out: _Out, per_sheet: _PerSheet = 50) -> None:
     _write_sheets([(r["id"], r["lang"], r["text"]) for r in _read(files)], out, per_sheet)
 
 
-def _write_sheets(texts: list[tuple[str, str, str]], out: Path, per_sheet: int) -> None:
+def _write_sheets(texts: list[Any], out: Path, per_sheet: int, write: Callable[[Path, list[Any]], None] = write_sheet) -> None:
     random.Random(13).shuffle(texts)
     out.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(texts), per_sheet):
-        write_sheet(out / f"{start // per_sheet:03d}.txt", texts[start : start + per_sheet])
+        write(out / f"{start // per_sheet:03d}.txt", texts[start : start + per_sheet])
     typer.echo(f"{len(texts)} texts in {-(-len(texts) // per_sheet)} sheets")
 
 
@@ -93,20 +94,18 @@ def disputes(files: _Records, out: _Out, readings: _Readings = _READINGS, per_sh
     """Keep the first labels of the records as readings, and write the texts that the second reader read differently as sheets."""
     records = _read(files)
     taxonomy = Taxonomy.default()
-    first = load_readings(readings / "first.txt", records, taxonomy)
-    first |= {r["id"]: reading_of(r) for r in records if r["id"] not in first}
-    (readings / "first.txt").write_text("".join(first[key].line() + "\n" for key in sorted(first)), "utf-8")
-    second, third = (load_readings(readings / f"{name}.txt", records, taxonomy) for name in ("second", "third"))
+    clauses = clause_counts(records)
+    first, second, third = (load_readings(readings / f"{name}.txt", clauses, taxonomy) for name in ("first", "second", "third"))
+    fresh = {r["id"]: reading_of(r) for r in records if r["id"] not in first}
+    keep_readings(readings / "first.txt", fresh.values())
+    first |= fresh
     open_cases = [
         (r, first[r["id"]], second[r["id"]])
         for r in records
         if r["id"] in second and r["id"] not in third and differ(first[r["id"]], second[r["id"]])
     ]
-    random.Random(13).shuffle(open_cases)
-    out.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(open_cases), per_sheet):
-        write_disputes(out / f"{start // per_sheet:03d}.txt", open_cases[start : start + per_sheet])
     typer.echo(f"{len(second)} of {len(records)} records read twice, {len(open_cases)} to settle")
+    _write_sheets(open_cases, out, per_sheet, write_disputes)
 
 
 @app.command()
@@ -115,7 +114,8 @@ def settle(files: _Records, readings: _Readings = _READINGS) -> None:
     taxonomy, faults, count = Taxonomy.default(), [], 0
     for path in files:
         records = _read([path])
-        first, second, third = (load_readings(readings / f"{n}.txt", records, taxonomy) for n in ("first", "second", "third"))
+        clauses = clause_counts(records)
+        first, second, third = (load_readings(readings / f"{n}.txt", clauses, taxonomy) for n in ("first", "second", "third"))
         out = []
         for record in records:
             key = record["id"]
@@ -137,7 +137,8 @@ def settle(files: _Records, readings: _Readings = _READINGS) -> None:
 def agreement_(files: _Records, readings: _Readings = _READINGS) -> None:
     """How far the first and the second reader agree, label by label."""
     records, taxonomy = _read(files), Taxonomy.default()
-    first, second = (load_readings(readings / f"{name}.txt", records, taxonomy) for name in ("first", "second"))
+    clauses = clause_counts(records)
+    first, second = (load_readings(readings / f"{name}.txt", clauses, taxonomy) for name in ("first", "second"))
     languages = {record["id"]: record["lang"] for record in records}
     typer.echo(agreement_table(agreement(first, second, languages, taxonomy), taxonomy))
 

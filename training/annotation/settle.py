@@ -1,6 +1,6 @@
 """From two readings of our records to settled labels: what both say stands, a third reader decides the rest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,21 @@ def write_disputes(path: Path, cases: Iterable[tuple[Mapping[str, Any], Reading,
     path.write_text("\n".join(blocks), "utf-8")
 
 
-def load_readings(path: Path, records: Sequence[Mapping[str, Any]], taxonomy: Taxonomy) -> dict[str, Reading]:
-    """Readings of `records` in a file of answer lines, none where there is no file; those of other texts are passed over.
+def clause_counts(records: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many clauses each record has: what its readings are checked against."""
+    return {record["id"]: len(clauses_of(record["text"], record["lang"])) for record in records}
 
-    Raises InputError with every fault.
+
+def load_readings(path: Path, clauses: Mapping[str, int], taxonomy: Taxonomy) -> dict[str, Reading]:
+    """Readings of the records in `clauses` from a file of answer lines, none where there is no file; others are passed over.
+
+    Raises InputError with the faults of the first bad line.
     """
-    if not path.exists():
-        return {}
-    counts = {record["id"]: len(clauses_of(record["text"], record["lang"])) for record in records}
-    lines = (line for line in path.read_text("utf-8").splitlines() if line.split("|", 1)[0] in counts)
-    return {reading.id: reading for reading in (parse_reading(line, counts, taxonomy) for line in lines)}
+    lines = [line for line in path.read_text("utf-8").splitlines() if line.split("|", 1)[0] in clauses] if path.exists() else []
+    return {reading.id: reading for reading in (parse_reading(line, clauses, taxonomy) for line in lines)}
+
+
+def keep_readings(path: Path, readings: Iterable[Reading]) -> None:
+    """Adds readings to a file of answer lines, which stays in order of its ids; what it holds already stays."""
+    before = path.read_text("utf-8").splitlines() if path.exists() else []
+    path.write_text("".join(line + "\n" for line in sorted([*before, *(reading.line() for reading in readings)])), "utf-8")
