@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from nlp_service.core.correspondence import blanked, own_words, repeats
 from nlp_service.core.language import Language, identify, identify_parts
 from nlp_service.core.schema import LanguageTag, Status
 from nlp_service.core.segments import Offsets, segment
-from nlp_service.core.text import has_letters, prepare
+from nlp_service.core.text import has_letters, prepare, unshouted
 from nlp_service.model.encoding import EncodedWindow, Encoder
 
 
@@ -30,17 +31,21 @@ class Preparation:
     def __call__(self, text: str, language: LanguageTag | None = None) -> PreparedText:
         """Prepares one text of any length and content; never raises. `language` (`es`, `en`) replaces identification.
 
-        The text is segmented with the rules of its language; where that is not supported there is nothing to encode.
+        Only its writer's own words are read and segmented, with the rules of their language; where that is not supported there is
+        nothing to encode. Shouted clauses are read in lower case.
         """
         text = prepare(text)
         if not has_letters(text):
             return PreparedText(text, "no_text", Language("unknown", "es"), [], [], [])
-        whole = language or identify(text)[0]
+        own = own_words(text)
+        whole = language or identify(own)[0]
         if whole == "other":
             return PreparedText(text, "language_unsupported", Language("other", "es"), [], [], [])
-        segments = segment(text, whole)
+        segments = segment(own, whole)
+        if again := repeats(own, segments):
+            own, segments = blanked(own, again), [place for place in segments if place not in again]
         if language:
             found, languages = Language(language, language), [language] * len(segments)
         else:
-            found, languages = identify_parts(whole, [text[start:end] for start, end in segments])
-        return PreparedText(text, "ok", found, segments, languages, self._encoder.encode(text, segments))
+            found, languages = identify_parts(whole, [own[start:end] for start, end in segments])
+        return PreparedText(text, "ok", found, segments, languages, self._encoder.encode(unshouted(own, segments), segments))

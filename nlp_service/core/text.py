@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 # Zero-width characters, soft hyphens, bidirectional marks and isolates split words for a tokenizer and are invisible to people.
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_SHOUT = 12  # letters
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -23,6 +25,19 @@ def prepare(text: str) -> str:
         return text
     text = readable(_INVISIBLE.sub(" ", text))
     return "".join(" " if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
+
+
+def unshouted(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """`text` with those of `spans` (offsets) in lower case that are written in capitals throughout; of the same length.
+
+    To the tokenizer a shouted word is another word, cut into many rare pieces. Short spans (initials, product codes) stay.
+    """
+    for start, end in spans:
+        part = text[start:end]
+        letters = sum(c.isalpha() for c in part)
+        if letters >= _SHOUT and sum(c.isupper() for c in part) >= 0.9 * letters:
+            text = text[:start] + "".join(low if len(low := c.lower()) == 1 else c for c in part) + text[end:]
+    return text
 
 
 def has_letters(text: str) -> bool:

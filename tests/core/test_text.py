@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_service.core.text import has_letters, prepare
+from nlp_service.core.text import has_letters, prepare, unshouted
 
 ODD = "\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2066\u2069\ufeff\u00ad\u061c\u2060\x00\x07\x1b\x7f\x85\r\n\t\ud800\udfff😀👩\u200d👧é"
 ANY_TEXT = st.text(st.one_of(st.characters(), st.characters(categories=["Cs", "Cc", "Cf"]), st.sampled_from(ODD)), max_size=80)
@@ -56,3 +56,21 @@ def test_each_kind_of_character(text: str, expected: str) -> None:
 )
 def test_letters(text: str, expected: bool) -> None:
     assert has_letters(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NUNCA MÁS VUELVO AQUÍ", "nunca más vuelvo aquí"),
+        ("Nunca MÁS vuelvo aquí", "Nunca MÁS vuelvo aquí"),
+        ("ITV OK NIF", "ITV OK NIF"),
+        ("ÄRGER MIT DEM \u0130NTERNET", "ärger mit dem \u0130nternet"),
+    ],
+)
+def test_a_shouted_span_is_read_in_lower_case(text: str, expected: str) -> None:
+    assert unshouted(text, [(0, len(text))]) == expected
+
+
+def test_only_the_shouted_spans_change() -> None:
+    text = "Buen hotel. EL DESAYUNO ES HORRIBLE. Volveremos."
+    assert unshouted(text, [(0, 11), (12, 36), (37, 48)]) == "Buen hotel. el desayuno es horrible. Volveremos."

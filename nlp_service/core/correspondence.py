@@ -1,0 +1,153 @@
+"""What a message carries beside its writer's own words: quoted earlier mail, signature blocks, confidentiality notices, repeats.
+
+Line by line and in linear time, and without moving a code point; for both see docs/decisions/0007-correspondence.md.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from nlp_service.core.segments import Offsets
+
+_QUOTED = re.compile(r"\s*>")
+# "On Tue, 4 Mar 2025 at 10:02, Ann <a@b.c> wrote:" and "El mar, 4 mar 2025 a las 10:02, Ana escribió:", on one line or on two.
+_WROTE = re.compile(r"\s*(On|El|Le)\b(?=.*\d).{6,200}(?<! I)(?<! we) (wrote|escribi[oó])\s*:\s*$", re.IGNORECASE)
+_ORIGINAL = re.compile(r"\s*[-_]{2,}\s*(original message|mensaje original)\s*[-_]{2,}\s*$", re.IGNORECASE)
+_SENDER = re.compile(r"\s*\*?(from|de)\s*:\*?\s*\S", re.IGNORECASE)
+_SENT = re.compile(r"\s*\*?(sent|date|to|enviado|enviado el|fecha|para)\s*:\*?\s*\S", re.IGNORECASE)
+_CONFIDENTIAL = re.compile(r"confiden[ct]ial|privileged|privilegiad", re.IGNORECASE)
+_ADDRESSEE = re.compile(r"addressee|recipient|intended|destinatari[oa]|dirigid[oa]s?|received .{0,30}error|recibido .{0,30}error", re.IGNORECASE)
+_CLOSING = re.compile(
+    r"\b(saludos?|abrazos?|besos|atentamente|atte|cordialmente|gracias|regards|rgds|wishes|sincerely|faithfully|gratefully|cheers"
+    r"|thanks|thank you)\b",
+    re.IGNORECASE,
+)
+_CLOSING_WORDS = 7
+_SENT_FROM = re.compile(r"\s*(sent from|get outlook for|enviado (desde|con))\b", re.IGNORECASE)
+_POSTSCRIPT = re.compile(r"\s*(p\.? ?[ds]\b|ps\b)", re.IGNORECASE)
+_SENTENCE = 12  # letters
+_SIGNATURE_LINES = 7
+_SIGNATURE_WIDTH = 70  # code points; a longer line is a sentence, no name, office or number
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    start: int
+    end: int
+    text: str
+
+
+def own_words(text: str) -> str:
+    """`text` with blanks in the place of what its writer did not write for the occasion; the same length, line breaks kept.
+
+    A text that would be blank throughout stays as it is.
+    """
+    if "\n" not in text:
+        return text
+    out = blanked(text, _foreign(_lines(text)))
+    return out if any(c.isalpha() for c in out) else text
+
+
+def repeats(text: str, clauses: Iterable[Offsets]) -> set[Offsets]:
+    """Clauses that say word for word what one before them says: what is pasted twice is said once. Exclamations are no repeats."""
+    seen: set[str] = set()
+    again: set[Offsets] = set()
+    for start, end in clauses:
+        words = "".join(c for c in text[start:end].casefold() if c.isalpha())
+        if len(words) >= _SENTENCE and words in seen:
+            again.add((start, end))
+        seen.add(words)
+    return again
+
+
+def blanked(text: str, spans: Iterable[Offsets]) -> str:
+    """`text` with blanks in the place of `spans`, line breaks kept."""
+    for start, end in spans:
+        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+    return text
+
+
+def _lines(text: str) -> list[_Line]:
+    found, start = [], 0
+    for line in text.split("\n"):
+        found.append(_Line(start, start + len(line), line))
+        start += len(line) + 1
+    return found
+
+
+def _foreign(lines: list[_Line]) -> Iterator[Offsets]:
+    """Offsets of the lines that are not the writer's."""
+    last = _quoted_to_the_end(lines)
+    yield from ((line.start, line.end) for line in lines[last:])
+    quoted = {i for i, line in enumerate(lines[:last]) if _QUOTED.match(line.text)}
+    quoted |= {j for i in range(last) for j in _header(lines, i) if _next_quoted(lines, j)}
+    notices = _notices(lines[:last])
+    yield from ((lines[i].start, lines[i].end) for i in quoted | notices)
+    own = [i for i in range(last) if i not in quoted and i not in notices and lines[i].text.strip()]
+    yield from ((lines[i].start, lines[i].end) for i in _signature(lines, own))
+
+
+def _header(lines: list[_Line], i: int) -> list[int]:
+    """Line `i`, with the next one where it takes both, as the line that announces a quotation; empty where it does not."""
+    if _WROTE.match(lines[i].text):
+        return [i]
+    if i + 1 < len(lines) and len(lines[i + 1].text) < 200 and _WROTE.match(f"{lines[i].text} {lines[i + 1].text}"):
+        return [i, i + 1]
+    return []
+
+
+def _next_quoted(lines: list[_Line], i: int) -> bool:
+    following = next((line for line in lines[i + 1 :] if line.text.strip()), None)
+    return following is not None and (_QUOTED.match(following.text) is not None or _WROTE.match(following.text) is not None)
+
+
+def _quoted_to_the_end(lines: list[_Line]) -> int:
+    """The line from which on all is earlier mail, below words of the writer; the number of lines where there is none."""
+    spoken = False
+    for i, line in enumerate(lines):
+        if spoken and (_ORIGINAL.match(line.text) or (_SENDER.match(line.text) and any(_SENT.match(n.text) for n in lines[i + 1 : i + 3]))):
+            return i
+        if spoken and (header := _header(lines, i)) and not _next_quoted(lines, header[-1]):
+            return i
+        spoken = spoken or (any(c.isalpha() for c in line.text) and not _QUOTED.match(line.text))
+    return len(lines)
+
+
+def _notices(lines: list[_Line]) -> set[int]:
+    """Lines of paragraphs, other than the first, that declare the message confidential."""
+    out: set[int] = set()
+    paragraph: list[int] = []
+    first = True
+    for i in range(len(lines) + 1):
+        if i < len(lines) and lines[i].text.strip():
+            paragraph.append(i)
+            continue
+        words = " ".join(lines[k].text for k in paragraph)
+        if not first and _CONFIDENTIAL.search(words) and _ADDRESSEE.search(words):
+            out.update(paragraph)
+        first = first and not paragraph
+        paragraph = []
+    return out
+
+
+def _signature(lines: list[_Line], own: list[int]) -> list[int]:
+    """The lines below the closing formula (which stays) or below `--`, where they look like a name with its office and numbers."""
+    sent_from = [i for i in own if _SENT_FROM.match(lines[i].text) and len(lines[i].text) <= _SIGNATURE_WIDTH and i != own[0]]
+    for place in range(1, len(own) - 1):
+        line, below = lines[own[place]].text, own[place + 1 :]
+        if len(below) > _SIGNATURE_LINES or not (line.strip() in ("--", "—", "__") or _is_closing(line)):
+            continue
+        short = all(len(lines[i].text) <= _SIGNATURE_WIDTH and not _POSTSCRIPT.match(lines[i].text) for i in below)
+        if short and _is_name(lines[below[0]].text):
+            return below
+    return sent_from
+
+
+def _is_closing(line: str) -> bool:
+    return len(line.split()) <= _CLOSING_WORDS and _CLOSING.search(line) is not None
+
+
+def _is_name(line: str) -> bool:
+    """Whether most words begin with a capital, and none ends a sentence: "Ana Ruiz Gil", not "Sigo sin luz" below a "Gracias"."""
+    words = [word for word in re.findall(r"[^\W\d_]+", line) if len(word) > 2 or word.istitle()]
+    return bool(words) and line.rstrip()[-1] not in "!?" and sum(word[0].isupper() for word in words) >= 0.6 * len(words)
