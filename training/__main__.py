@@ -201,10 +201,11 @@ def behaviour(
     model: Annotated[Path, typer.Option(help="folder of a bundle", exists=True, file_okay=False)] = Path("models/cx-es-en"),
     cases: Annotated[list[Path], typer.Option(help="JSONL of cases")] = [],  # noqa: B006
     failures: Annotated[bool, typer.Option(help="list the ids of the cases that fail")] = False,
+    raise_floors: Annotated[Path | None, typer.Option(help="lift the floors in this file to what the bundle reaches", exists=True)] = None,
 ) -> None:
     """Pass rates of a bundle by capability: minimal pairs, and our held-back records as customers and platforms change them."""
     from nlp_service.pipeline import Pipeline
-    from training.behaviour import all_cases, rates_table, run
+    from training.behaviour import all_cases, raised_floors, rates_table, run
 
     pipeline = Pipeline.load(model)
     rates = run(pipeline, all_cases(cases or default_cases(), default_evaluation(), pipeline.taxonomy))
@@ -212,6 +213,9 @@ def behaviour(
     if failures:
         for (capability, language), rate in rates.items():
             typer.echo(f"{capability}, {language}: {', '.join(rate.failed)}")
+    if raise_floors:
+        floors = raised_floors(json.loads(raise_floors.read_text("utf-8")), rates)
+        raise_floors.write_text(json.dumps(floors, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 @app.command()

@@ -164,6 +164,15 @@ def _labels(answer: Analysis) -> set[str]:
     return {score.label for score in (*answer.emotions, *answer.touchpoints)}
 
 
+def raised_floors(floors: dict[str, dict[str, float]], rates: dict[tuple[str, str], Rate]) -> dict[str, dict[str, float]]:
+    """`floors` (capability -> language -> pass rate) lifted to one case below `rates`, in hundredths; none ever sinks."""
+    out: dict[str, dict[str, float]] = {}
+    for (capability, language), rate in rates.items():
+        reached = max(0, 100 * (rate.passed - 1) // rate.cases) / 100
+        out.setdefault(capability, {})[language] = max(reached, floors.get(capability, {}).get(language, 0.0))
+    return out
+
+
 def rates_table(rates: dict[tuple[str, str], Rate]) -> str:
     """Pass rates of each capability, per language, as a Markdown table."""
     languages = sorted({lang for _, lang in rates})

@@ -19,7 +19,7 @@ from training.logistic import fit_logistic
 from training.records import Record
 
 AUTO_PRECISION = 0.95
-_MIN_AUTO_DECISIONS = 10  # fewer cannot show a precision of 95 %
+_AUTO_PRIOR = 20  # decisions of its head that each label's precision begins with: its own few are a matter of luck
 _PRIOR_STRENGTH = np.array([8.0, 2.0])  # on Platt's scale and bias, in units of the likelihood: a few dozen texts overrule it
 _NOBODY = ModelInfo(name="", version="", taxonomy=0)  # nothing is decoded here that would carry a model's name
 
@@ -55,10 +55,13 @@ def fit(pipeline: Pipeline, records: Sequence[Record]) -> Fitted:
     decoder = Decoder(taxonomy, calibration, {}, PairModel(), _NOBODY)
     probabilities = np.stack([decoder.probabilities(x.logits.text, x.prepared.language.calibration) for x in read])
     thresholds = {}
-    for label in taxonomy.multi_label_ids:
-        i = taxonomy.index[label]
-        known = targets[:, i] != UNKNOWN
-        thresholds[label] = _bands(probabilities[known, i], targets[known, i] == 1)
+    for head in MULTI_LABEL_HEADS:
+        columns = [taxonomy.index[label.id] for label in taxonomy.labels(head)]
+        known = targets[:, columns] != UNKNOWN
+        of_head = _Precision.measured(probabilities[:, columns][known], targets[:, columns][known] == 1)
+        for i in columns:
+            known = targets[:, i] != UNKNOWN
+            thresholds[taxonomy.label_ids[i]] = _bands(probabilities[known, i], targets[known, i] == 1, of_head)
     calibration = calibration.model_copy(update={"clause_margin": _clause_margin(calibration, thresholds, read, taxonomy)})
     pairs = _pair_model(Decoder(taxonomy, calibration, thresholds, PairModel(), _NOBODY), read, taxonomy, thresholds)
     return Fitted(calibration, thresholds, pairs)
@@ -106,9 +109,26 @@ def _temperatures(
     return out
 
 
-def _bands(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> Bands:
+@dataclass(frozen=True)
+class _Precision:
+    """Precision of the decisions from each probability on, highest first."""
+
+    p: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+    @classmethod
+    def measured(cls, p: NDArray[np.float64], truth: NDArray[np.bool_]) -> "_Precision":
+        order = np.argsort(-p, kind="stable")
+        return cls(p[order], np.cumsum(truth[order]) / np.arange(1, len(p) + 1))
+
+    def at(self, threshold: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Precision of the decisions with at least `threshold`, each of which must be one of the probabilities."""
+        return self.precision[np.searchsorted(-self.p, -threshold, side="right") - 1]
+
+
+def _bands(p: NDArray[np.float64], truth: NDArray[np.bool_], of_head: _Precision) -> Bands:
     suggest = _stable_best_f1(p, truth)
-    return Bands(suggest=_measured(p, truth, suggest), auto=_auto(p, truth, suggest))
+    return Bands(suggest=_measured(p, truth, suggest), auto=_auto(p, truth, suggest, of_head))
 
 
 def _stable_best_f1(p: NDArray[np.float64], truth: NDArray[np.bool_], resamples: int = 200) -> float:
@@ -127,11 +147,16 @@ def best_f1_threshold(p: NDArray[np.float64], truth: NDArray[np.bool_]) -> float
     return float((p[order[k]] + p[order[k + 1]]) / 2) if k + 1 < len(p) else float(p[order[k]])
 
 
-def _auto(p: NDArray[np.float64], truth: NDArray[np.bool_], floor: float) -> Band | None:
-    """The lowest threshold, not under `floor`, from which on the decisions are right often enough."""
+def _auto(p: NDArray[np.float64], truth: NDArray[np.bool_], floor: float, of_head: _Precision) -> Band | None:
+    """The lowest threshold, not under `floor`, from which on the decisions are right often enough.
+
+    The precision of a label is drawn towards that of its whole head at the same probability (an empirical Bayes estimate): what one
+    label measures on a dozen texts would promise too much.
+    """
     order = np.argsort(-p, kind="stable")
-    precision = np.cumsum(truth[order]) / np.arange(1, len(p) + 1)
-    enough = np.flatnonzero((precision >= AUTO_PRECISION) & (np.arange(1, len(p) + 1) >= _MIN_AUTO_DECISIONS) & (p[order] >= floor))
+    count = np.arange(1, len(p) + 1)
+    precision = (np.cumsum(truth[order]) + _AUTO_PRIOR * of_head.at(p[order])) / (count + _AUTO_PRIOR)
+    enough = np.flatnonzero((precision >= AUTO_PRECISION) & (p[order] >= floor))
     if not len(enough):
         return None
     return _measured(p, truth, float(np.floor(p[order[enough[-1]]] * 1e4) / 1e4))

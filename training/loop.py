@@ -61,6 +61,9 @@ def train(
     torch.set_flush_denormal(True)  # vanishing activations and gradients would slow a CPU many times over
     if options.freeze_word_embeddings:
         network.encoder.get_input_embeddings().weight.requires_grad_(False)  # type: ignore[operator, union-attr]
+    for name, module in network.encoder.named_modules():
+        if isinstance(module, torch.nn.Dropout) and not name.endswith("attention.self.dropout"):
+            module.p = options.dropout
     optimiser = torch.optim.AdamW(_parameter_groups(network, options), fused=True)
     model, optimiser = accelerator.prepare(network, optimiser)
     positive_weight = _positive_weights(sources, options).to(accelerator.device)

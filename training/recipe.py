@@ -83,6 +83,7 @@ class Optimisation(_Strict):
     tokens_per_batch: int = Field(2048, gt=0)
     segment_weight: float = Field(0.5, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=0.5)
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the encoder's hidden states, not of its attention")
     positive_weight_power: float = Field(0.0, ge=0, le=1, description="weight of positives = (negatives / positives) ** power")
     negative_focus: float = Field(0.0, ge=0, description="asymmetric loss: negatives weigh p ** focus (Ridnik et al. 2021)")
     distillation: float = Field(0.5, ge=0, le=1, description="share of the loss that is the distance to the teacher, where there is one")

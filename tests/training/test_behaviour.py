@@ -7,7 +7,7 @@ import pytest
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.pipeline import Pipeline
-from training.behaviour import Case, derived_cases, rates_table, read_cases, run
+from training.behaviour import Case, Rate, derived_cases, raised_floors, rates_table, read_cases, run
 from training.records import Record
 
 TAXONOMY = Taxonomy.default()
@@ -59,3 +59,8 @@ def test_derived_cases_change_the_text_and_want_it_read_alike() -> None:
     assert all(case.same and case.texts[0] != case.texts[1] for case in cases.values())
     assert list(derived_cases([record])) == list(cases.values())  # the same each time
     assert "capitals" not in {case.capability for case in derived_cases([Record("q", "CARO", "es", "s", "dev", frozenset(), frozenset())])}
+
+
+def test_floors_rise_to_one_case_below_what_is_reached_and_never_sink() -> None:
+    rates = {("irony", "en"): Rate(18, 24, ()), ("irony", "es"): Rate(2, 24, ()), ("typos", "es"): Rate(0, 5, ())}
+    assert raised_floors({"irony": {"en": 0.1, "es": 0.5}}, rates) == {"irony": {"en": 0.7, "es": 0.5}, "typos": {"es": 0.0}}
