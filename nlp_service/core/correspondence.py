@@ -16,7 +16,9 @@ _ORIGINAL = re.compile(r"\s*[-_]{2,}\s*(original message|mensaje original)\s*[-_
 _SENDER = re.compile(r"\s*\*?(from|de)\s*:\*?\s*\S", re.IGNORECASE)
 _SENT = re.compile(r"\s*\*?(sent|date|to|enviado|enviado el|fecha|para)\s*:\*?\s*\S", re.IGNORECASE)
 _CONFIDENTIAL = re.compile(r"confiden[ct]ial|privileged|privilegiad", re.IGNORECASE)
-_ADDRESSEE = re.compile(r"addressee|recipient|intended|destinatari[oa]|dirigid[oa]s?|received .{0,30}error|recibido .{0,30}error", re.IGNORECASE)
+_ADDRESSEE = re.compile(
+    r"addressee|recipient|intended|destinatari[oa]|dirigid[oa]s?|received .{0,30}error|recibido .{0,30}error", re.IGNORECASE
+)
 _CLOSING = re.compile(
     r"\b(saludos?|abrazos?|besos|atentamente|atte|cordialmente|gracias|regards|rgds|wishes|sincerely|faithfully|gratefully|cheers"
     r"|thanks|thank you)\b",

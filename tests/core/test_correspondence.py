@@ -53,7 +53,9 @@ def test_words_of_the_writer_are_not_mistaken(text: str) -> None:
     assert own_words(text) == text
 
 
-@given(st.lists(st.sampled_from([*"\n> ", "-- ", "saludos,\n", "On Monday Ann wrote:\n", "Ana Gil\n", "confidential recipient\n\n", "Bien. "])))
+@given(
+    st.lists(st.sampled_from([*"\n> ", "-- ", "saludos,\n", "On Monday Ann wrote:\n", "Ana Gil\n", "confidential recipient\n\n", "Bien. "]))
+)
 def test_nothing_moves_and_something_stays(parts: list[str]) -> None:
     text = "".join(parts)
     out = own_words(text)
