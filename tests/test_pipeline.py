@@ -55,12 +55,22 @@ def test_order_and_ids_are_those_of_the_caller() -> None:
 
 
 def test_a_long_text_is_read_to_its_end() -> None:
-    text = "Estuvimos allí un rato sin nada más que contar de la visita. " * 60 + "Al final, qué frustración con la entrega."
+    visits = (f"Estuvimos allí un rato sin nada más que contar de la visita {number}. " for number in range(60))
+    text = "".join(visits) + "Al final, qué frustración con la entrega."
     assert len(FAKE.prepare(text).windows) > 3
     analysis = analyze(text)
     assert [e.label for e in analysis.emotions] == ["frustration"]
     assert [(p.touchpoint, p.evidence[0].text) for p in analysis.pairs] == [("delivery", "Al final, qué frustración con la entrega.")]
     assert len(analysis.segments) == 61
+
+
+def test_quoted_mail_and_repeats_are_not_read() -> None:
+    own = "Gran alegría con la entrega. Nada más que contar."
+    text = f"{own}\n{own}\n\nEl mar, 4 mar 2025, Ana escribió:\n> Sentimos su frustración.\n> Un saludo"
+    answer, alone = analyze(text), analyze(own)
+    assert [e.label for e in answer.emotions] == ["joy"]
+    assert [(s.start, s.end) for s in answer.segments] == [(s.start, s.end) for s in alone.segments]
+    assert answer.emotions == alone.emotions
 
 
 def test_windows_of_a_long_text_are_merged_by_tokens(tiny_bundle_folder: Path) -> None:

@@ -120,6 +120,22 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    models: Annotated[list[Path], typer.Argument(help="folders of bundles; the others are shown as shares of the first", exists=True)],
+    data: Annotated[list[Path], typer.Option(help="JSONL of labelled records")] = [],  # noqa: B006
+    corpora: CorporaFolder = None,
+) -> None:
+    """Put bundles side by side: figures on the development records and time, measured in turns in one run."""
+    from nlp_service.pipeline import Pipeline
+    from training.compare import compare as measure
+    from training.compare import comparison_table
+
+    pipelines = [Pipeline.load(model) for model in models]
+    records = [r for r in read_labelled(data or default_evaluation(), corpora, pipelines[0].taxonomy) if r.split == "dev"]
+    typer.echo(comparison_table(measure(pipelines, records)))
+
+
+@app.command()
 def ablate(
     study: Annotated[Path, typer.Argument(help="a study of training/studies/: a recipe and its variants", exists=True, dir_okay=False)],
     runs: Annotated[Path, typer.Option(help="folder for one run per variant; finished ones are not trained again")],

@@ -169,7 +169,7 @@ def confusion_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-_COLUMNS = {
+MAIN_FIGURES: dict[str, tuple[str, str]] = {
     "emotions macro F1": ("emotions", "macro_f1"),
     "emotions micro F1": ("emotions", "micro_f1"),
     "touchpoints macro F1": ("touchpoints", "macro_f1"),
@@ -178,13 +178,14 @@ _COLUMNS = {
     "sentiment accuracy": ("sentiment", "accuracy"),
     "pairs F1": ("pairs", "f1"),
 }
+"""What a table shows of a group: name -> (head, key) in its figures."""
 
 
 def table(report: dict[str, Any], intervals: bool = False) -> str:
     """The groups as a Markdown table, with the 95 % intervals if wanted."""
-    lines = ["| texts | records | " + " | ".join(_COLUMNS) + " |", "|---" * (2 + len(_COLUMNS)) + "|"]
+    lines = ["| texts | records | " + " | ".join(MAIN_FIGURES) + " |", "|---" * (2 + len(MAIN_FIGURES)) + "|"]
     for name, group in report.items():
-        cells = [_cell(group[head], key, intervals) for head, key in _COLUMNS.values()]
+        cells = [_cell(group[head], key, intervals) for head, key in MAIN_FIGURES.values()]
         lines.append(f"| {name} | {group['records']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

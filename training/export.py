@@ -101,10 +101,11 @@ def _architecture(network: CxNetwork) -> Architecture:
 def _provenance(run: Path, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
     """The recipe, the environment and what each source gave; no path of a machine."""
     held_back = {split: len(records) for split, records in data.held_back.items()}
+    metrics = json.loads((run / METRICS).read_text("utf-8"))
     return {
         "recipe": recipe.model_dump(mode="json"),
         "environment": json.loads((run / ENVIRONMENT).read_text("utf-8")),
-        "best_epoch": json.loads((run / METRICS).read_text("utf-8"))["best_epoch"],
-        "rows": {name: len(records) for name, records in data.train.items()},
+        "best_epoch": metrics["best_epoch"],
+        "rows": {name: counts["rows"] for name, counts in metrics["sources"].items()},  # of then: the data may have grown since
         "held_back": held_back,
     }

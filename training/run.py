@@ -62,7 +62,7 @@ def keep_layers(encoder: PreTrainedModel, layers: int) -> PreTrainedModel:
 def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
     """Trains `recipe` in the folder `run`, or goes on where a killed run stopped. The best weights are `run/best.safetensors`.
 
-    Raises InputError where `run` belongs to another recipe.
+    Raises InputError where `run` belongs to another recipe, or no source holds a held-back record.
     """
     run.mkdir(parents=True, exist_ok=True)
     text = recipe.model_dump_json(indent=1)
@@ -76,6 +76,8 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
         network, tokenizer = _first_network(recipe, folders, run, taxonomy)
     pad_id = network.encoder.config.pad_token_id  # type: ignore[union-attr]
     data = load(recipe, folders, taxonomy)
+    if not data.held_back["calibration"]:
+        raise InputError("no source holds a record of split `calibration`: nothing could tell the best epoch")
     sources, held_back = _encode(recipe, data, Preparation(Encoder(tokenizer, recipe.max_tokens)), taxonomy)
     tokens = recipe.optimisation.tokens_per_batch
     for i, source in enumerate(recipe.sources):

@@ -27,7 +27,7 @@ _CLOSING = re.compile(
 _CLOSING_WORDS = 7
 _SENT_FROM = re.compile(r"\s*(sent from|get outlook for|enviado (desde|con))\b", re.IGNORECASE)
 _POSTSCRIPT = re.compile(r"\s*(p\.? ?[ds]\b|ps\b)", re.IGNORECASE)
-_SENTENCE = 12  # letters
+_SENTENCE = 12  # letters and digits
 _SIGNATURE_LINES = 7
 _SIGNATURE_WIDTH = 70  # code points; a longer line is a sentence, no name, office or number
 
@@ -55,7 +55,7 @@ def repeats(text: str, clauses: Iterable[Offsets]) -> set[Offsets]:
     seen: set[str] = set()
     again: set[Offsets] = set()
     for start, end in clauses:
-        words = "".join(c for c in text[start:end].casefold() if c.isalpha())
+        words = "".join(c for c in text[start:end].casefold() if c.isalnum())
         if len(words) >= _SENTENCE and words in seen:
             again.add((start, end))
         seen.add(words)

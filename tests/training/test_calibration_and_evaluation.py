@@ -6,6 +6,7 @@ import pytest
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.pipeline import Pipeline
 from training.calibrate import AUTO_PRECISION, best_f1_threshold, fit
+from training.compare import Measured, compare, comparison_table
 from training.evaluate import Counts, evaluate, expected_calibration_error, label_table, table
 from training.logistic import fit_logistic
 from training.records import Record
@@ -95,3 +96,13 @@ def test_a_text_without_an_answer_counts_as_one_without_labels() -> None:
     assert report["all"]["unanswered"] == 1
     assert report["all"]["emotions"]["labels"]["anger"]["recall"] == 0.0
     assert report["all"]["sentiment"]["accuracy"] == 0.0
+
+
+def test_bundles_side_by_side() -> None:
+    pipeline = Pipeline.load("fake")
+    measured = compare([pipeline, pipeline], [record(1, "Only anger, so negative.", "anger negative", {("general", "anger")})], rounds=1)
+    assert measured[0].figures == measured[1].figures
+    assert measured[0].figures["emotions macro F1"] == 1.0
+    assert measured[0].seconds > 0
+    rows = comparison_table([Measured("a", {"F1": 0.8}, 2.0), Measured("b", {"F1": 0.6}, 1.0)]).splitlines()
+    assert rows[2:] == ["| a | 0.800 | 2.00 |", "| b | 0.600 | 1.00 |", "| share of the first | 75.0% | 50.0% |"]

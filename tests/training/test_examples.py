@@ -94,7 +94,7 @@ def test_an_example_is_the_window_with_its_targets() -> None:
 
 
 def test_windows_of_a_long_text() -> None:
-    filler = "la web falla siempre. " * 6
+    filler = "".join(f"la web falla {word}. " for word in ("siempre", "mucho", "hoy", "otra vez", "de nuevo", "sin más"))
     start = len(filler)
     long = record(text=filler + "El pedido llegó tarde.", spans=(LabelledSpan(start + 10, start + 21, frozenset({"delivery"})),))
     found = make(long, 16)

@@ -92,6 +92,15 @@ def test_a_run_describes_itself_and_its_network_can_be_read_back(folders: Folder
     assert again.best_score == pytest.approx(progress.best_score, abs=1e-3)
 
 
+def test_a_run_without_held_back_records_is_refused(folders: Folders, tmp_path: Path) -> None:
+    rows = [json.loads(line) for path in folders.data.glob("ours/*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    (folders.data / "only").mkdir()
+    (folders.data / "only/train.jsonl").write_text("".join(json.dumps({**row, "split": "train"}) + "\n" for row in rows), "utf-8")
+    alone = recipe(folders, sources=[{"name": "ours", "kind": "records", "paths": ["only/*.jsonl"]}])
+    with pytest.raises(InputError, match="calibration"):
+        start(alone, folders, tmp_path / "run")
+
+
 def test_layers_are_kept_evenly_spread() -> None:
     encoder = build_encoder(tiny_architecture(layers=6))
     layers = list(encoder.encoder.layer)
