@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nlp_service.core.segments import Offsets
+from nlp_service.core.text import has_letters, replaced
 
 _QUOTED = re.compile(r"\s*>")
 # "On Tue, 4 Mar 2025 at 10:02, Ann <a@b.c> wrote:" and "El mar, 4 mar 2025 a las 10:02, Ana escribió:", on one line or on two.
@@ -47,7 +48,7 @@ def own_words(text: str) -> str:
     if "\n" not in text:
         return text
     out = blanked(text, _foreign(_lines(text)))
-    return out if any(c.isalpha() for c in out) else text
+    return out if has_letters(out) else text
 
 
 def repeats(text: str, clauses: Iterable[Offsets]) -> set[Offsets]:
@@ -63,10 +64,8 @@ def repeats(text: str, clauses: Iterable[Offsets]) -> set[Offsets]:
 
 
 def blanked(text: str, spans: Iterable[Offsets]) -> str:
-    """`text` with blanks in the place of `spans`, line breaks kept."""
-    for start, end in spans:
-        text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
-    return text
+    """`text` with blanks in the place of `spans` (without overlap), line breaks kept."""
+    return replaced(text, spans, lambda part: re.sub(r"[^\n]", " ", part))
 
 
 def _lines(text: str) -> list[_Line]:
@@ -79,10 +78,11 @@ def _lines(text: str) -> list[_Line]:
 
 def _foreign(lines: list[_Line]) -> Iterator[Offsets]:
     """Offsets of the lines that are not the writer's."""
-    last = _quoted_to_the_end(lines)
+    headers = [_header(lines, i) for i in range(len(lines))]
+    last = _quoted_to_the_end(lines, headers)
     yield from ((line.start, line.end) for line in lines[last:])
     quoted = {i for i, line in enumerate(lines[:last]) if _QUOTED.match(line.text)}
-    quoted |= {j for i in range(last) for j in _header(lines, i) if _next_quoted(lines, j)}
+    quoted |= {i for header in headers[:last] if header and _next_quoted(lines, header[-1]) for i in header if i < last}
     notices = _notices(lines[:last])
     yield from ((lines[i].start, lines[i].end) for i in quoted | notices)
     own = [i for i in range(last) if i not in quoted and i not in notices and lines[i].text.strip()]
@@ -99,19 +99,19 @@ def _header(lines: list[_Line], i: int) -> list[int]:
 
 
 def _next_quoted(lines: list[_Line], i: int) -> bool:
-    following = next((line for line in lines[i + 1 :] if line.text.strip()), None)
-    return following is not None and (_QUOTED.match(following.text) is not None or _WROTE.match(following.text) is not None)
+    following = next((lines[k].text for k in range(i + 1, len(lines)) if lines[k].text.strip()), "")
+    return _QUOTED.match(following) is not None or _WROTE.match(following) is not None
 
 
-def _quoted_to_the_end(lines: list[_Line]) -> int:
+def _quoted_to_the_end(lines: list[_Line], headers: list[list[int]]) -> int:
     """The line from which on all is earlier mail, below words of the writer; the number of lines where there is none."""
     spoken = False
     for i, line in enumerate(lines):
         if spoken and (_ORIGINAL.match(line.text) or (_SENDER.match(line.text) and any(_SENT.match(n.text) for n in lines[i + 1 : i + 3]))):
             return i
-        if spoken and (header := _header(lines, i)) and not _next_quoted(lines, header[-1]):
+        if spoken and headers[i] and not _next_quoted(lines, headers[i][-1]):
             return i
-        spoken = spoken or (any(c.isalpha() for c in line.text) and not _QUOTED.match(line.text))
+        spoken = spoken or (has_letters(line.text) and not _QUOTED.match(line.text))
     return len(lines)
 
 
@@ -135,9 +135,9 @@ def _notices(lines: list[_Line]) -> set[int]:
 def _signature(lines: list[_Line], own: list[int]) -> list[int]:
     """The lines below the closing formula (which stays) or below `--`, where they look like a name with its office and numbers."""
     sent_from = [i for i in own if _SENT_FROM.match(lines[i].text) and len(lines[i].text) <= _SIGNATURE_WIDTH and i != own[0]]
-    for place in range(1, len(own) - 1):
+    for place in range(max(1, len(own) - 1 - _SIGNATURE_LINES), len(own) - 1):
         line, below = lines[own[place]].text, own[place + 1 :]
-        if len(below) > _SIGNATURE_LINES or not (line.strip() in ("--", "—", "__") or _is_closing(line)):
+        if not (line.strip() in ("--", "—", "__") or _is_closing(line)):
             continue
         short = all(len(lines[i].text) <= _SIGNATURE_WIDTH and not _POSTSCRIPT.match(lines[i].text) for i in below)
         if short and _is_name(lines[below[0]].text):

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # Zero-width characters, soft hyphens, bidirectional marks and isolates split words for a tokenizer and are invisible to people.
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -27,17 +27,28 @@ def prepare(text: str) -> str:
     return "".join(" " if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
+def replaced(text: str, spans: Iterable[tuple[int, int]], change: Callable[[str], str]) -> str:
+    """`text` with `change` made to each of `spans` (offsets, in any order, without overlap). Linear in the length of the text."""
+    parts, at = [], 0
+    for start, end in sorted(spans):
+        parts += [text[at:start], change(text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
 def unshouted(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """`text` with those of `spans` (offsets) in lower case that are written in capitals throughout; of the same length.
 
     To the tokenizer a shouted word is another word, cut into many rare pieces. Short spans (initials, product codes) stay.
     """
-    for start, end in spans:
-        part = text[start:end]
-        letters = sum(c.isalpha() for c in part)
-        if letters >= _SHOUT and sum(c.isupper() for c in part) >= 0.9 * letters:
-            text = text[:start] + "".join(low if len(low := c.lower()) == 1 else c for c in part) + text[end:]
-    return text
+    return replaced(text, spans, _calm)
+
+
+def _calm(part: str) -> str:
+    letters = sum(c.isalpha() for c in part)
+    if letters < _SHOUT or sum(c.isupper() for c in part) < 0.9 * letters:
+        return part
+    return "".join(low if len(low := c.lower()) == 1 else c for c in part)
 
 
 def has_letters(text: str) -> bool:

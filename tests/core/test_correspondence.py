@@ -23,6 +23,7 @@ def kept(text: str) -> str:
         (QUOTED_EN, "Still no power."),
         (OUTLOOK, "Still no power."),
         ("Hi\n-----Original Message-----\nWe are furious", "Hi"),
+        ("> Any news?\nNone.\nOn 3 May\nAnn wrote:\n> We are sorry\nStill none.", "None. Still none."),
         ("> ¿Le llegó?\nNo, nada.\n> ¿Seguro?\nSeguro.", "No, nada. Seguro."),
         (NOTICE, "Hola, ¿hay plazas? Espero noticias."),
         (SIGNED, "Quiero la baja. Muchas gracias y un saludo,"),
