@@ -183,7 +183,7 @@ def check(
 ) -> None:
     """Check labelled records: every fault with its line, and the counts of what is there."""
     from nlp_service.core.taxonomy import Taxonomy
-    from training.records import data_sheet, faults_of
+    from training.records import faults_of, label_counts
 
     taxonomy = Taxonomy.default()
     faults = [fault for path in files for fault in faults_of(path, taxonomy)]
@@ -191,7 +191,7 @@ def check(
         typer.echo(fault, err=True)
     if faults:
         raise typer.Exit(1)
-    typer.echo(data_sheet([r for path in files for r in read_labelled([path], None, taxonomy)], taxonomy))
+    typer.echo(label_counts([r for path in files for r in read_labelled([path], None, taxonomy)], taxonomy))
 
 
 @app.command()

@@ -17,7 +17,6 @@ from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Head, Taxonomy
 Split = Literal["train", "calibration", "dev"]
 SPLITS: tuple[Split, ...] = ("train", "calibration", "dev")
 
-
 _FIELDS = ("id", "lang", "split", "emotions", "touchpoints", "sentiment", "signals", "pairs")
 
 
@@ -104,9 +103,7 @@ def read_references(path: Path, texts: Mapping[str, str], taxonomy: Taxonomy, so
 
 
 def _record(row: dict[str, Any], text: str, spans_of: Any, taxonomy: Taxonomy, source: str, where: str) -> Record:
-    faults = [
-        f"{key}: missing" for key in ("id", "lang", "split", "emotions", "touchpoints", "sentiment", "signals", "pairs") if key not in row
-    ]
+    faults = [f"{key}: missing" for key in _FIELDS if key not in row]
     if not faults:
         faults = _label_faults(row, taxonomy)
     spans = spans_of(row, text, faults) if not faults else []
@@ -216,7 +213,7 @@ def faults_of(path: Path, taxonomy: Taxonomy) -> list[str]:
     return faults
 
 
-def data_sheet(records: Sequence[Record], taxonomy: Taxonomy) -> str:
+def label_counts(records: Sequence[Record], taxonomy: Taxonomy) -> str:
     """Counts of the records by language and split, and of each label by language, as Markdown."""
     languages = sorted({record.lang for record in records})
     by_split = Counter((record.lang, record.split) for record in records)
