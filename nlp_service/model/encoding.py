@@ -1,5 +1,6 @@
 """From prepared text and its segments to what an encoder takes: token ids and the token range of each span."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ class Encoder:
             raise ValueError(f"tokenizer lacks {CLS} or {SEP}")
         self._tokenizer, self._cls, self._sep = tokenizer, cls, sep
         self._room = max_tokens - 2
+        specials = (token.content for token in tokenizer.get_added_tokens_decoder().values())
+        self._specials = re.compile("|".join(map(re.escape, specials)) or "(?!)")
 
     def encode(self, text: str, segments: Sequence[Offsets]) -> list[EncodedWindow]:
         """Windows of one prepared text; `segments` are its clauses as code-point offsets, in order.
@@ -42,6 +45,8 @@ class Encoder:
         Segments are kept whole where they fit; one that is longer than a window is spread over several. Tokens outside all
         segments (numbers, emoji between sentences) ride with the segment before them.
         """
+        # A customer's "<s>" (HTML for struck out) is no start of a text.
+        text = self._specials.sub(lambda found: " " * len(found[0]), text)
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         bounds = _token_bounds(encoding.offsets, segments)
         windows: list[EncodedWindow] = []

@@ -116,6 +116,12 @@ def test_a_clauses_tokens_spell_the_clause(words: list[str]) -> None:
             assert {k for k in range(a, b) if not text[k].isspace()} <= covered
 
 
+def test_special_tokens_that_a_customer_types_are_no_special_tokens() -> None:
+    typed, plain = "el <s>pedido</s> tarde", "el    pedido     tarde"
+    [window] = Encoder(TOKENIZER, 64).encode(typed, [(0, len(typed))])
+    assert body(window) == token_ids(plain)
+
+
 def test_no_clauses_no_windows() -> None:
     assert Encoder(TOKENIZER, 16).encode("", []) == []
 
