@@ -81,18 +81,15 @@ def load(recipe: Recipe, folders: Folders, taxonomy: Taxonomy) -> TrainingData:
 
 
 def held_back_rows(corpora: Path, data: Path) -> set[str]:
-    """Normalised texts of the corpora's development rows and of the translations of held-back rows (`parallel`)."""
-    translations = {
-        row["parallel"]
-        for path in data.glob("real/*.jsonl")
-        for _, row in read_jsonl(path)
-        if row.get("parallel") and row["split"] != "train"
-    }
+    """Normalised texts of the corpora's development rows and of the translations of held-back rows."""
+    other = translations(corpora)
+    rows = (row for path in data.glob("real/*.jsonl") for _, row in read_jsonl(path))
+    translated = {other[row["id"]] for row in rows if row["split"] != "train" and row["id"] in other}
     return {
         normalised(row["text"])
         for name in corpus_names(corpora)
         for row in load_corpus(corpora, name).select_columns(["id", "text", "split"])
-        if row["split"] in ("dev", "test") or row["id"] in translations
+        if row["split"] in ("dev", "test") or row["id"] in translated
     }
 
 

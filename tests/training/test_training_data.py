@@ -102,9 +102,7 @@ def test_the_corpora_s_own_development_texts_are_left_out(folders: Folders) -> N
 def test_translations_of_held_back_rows_are_left_out(folders: Folders) -> None:
     assert folders.corpora
     write_translations(folders.corpora)
-    write(
-        folders.data / "real/seed.jsonl", reference("mabsa-1", "dev", parallel="mabsa-0"), reference("mabsa-3", "train", parallel="mabsa-2")
-    )
+    write(folders.data / "real/seed.jsonl", reference("mabsa-1", "dev"), reference("mabsa-3", "train"))
     data = load(recipe(SEED, MABSA), folders, TAXONOMY)
     assert [r.id for r in data.held_back["dev"]] == ["mabsa-1"]
     assert [r.id for r in data.train["seed"]] == ["mabsa-3"]

@@ -7,7 +7,6 @@ from typing import Any
 from nlp_service.core.taxonomy import Taxonomy
 from training.annotation.sheets import clauses_of, label_fields, read_readings
 from training.corpora import corpus_names, load_corpus
-from training.translations import translations
 
 
 def as_references(answers: Sequence[Path], corpora: Path, taxonomy: Taxonomy, faults: list[str]) -> list[dict[str, Any]]:
@@ -19,11 +18,8 @@ def as_references(answers: Sequence[Path], corpora: Path, taxonomy: Taxonomy, fa
     wanted = {line.split("|", 1)[0].strip() for line in lines}
     rows = {row["id"]: row for name in corpus_names(corpora) for row in load_corpus(corpora, name) if row["id"] in wanted}
     clauses = {key: clauses_of(row["text"], row["lang"]) for key, row in rows.items()}
-    other = translations(corpora)
     out = []
     for reading in read_readings(answers, {key: len(found) for key, found in clauses.items()}, taxonomy, faults):
         row = {"id": reading.id, "lang": rows[reading.id]["lang"], "split": "train"}
-        if reading.id in other:
-            row["parallel"] = other[reading.id]
         out.append({**row, **label_fields(reading, clauses[reading.id])})
     return sorted(out, key=lambda row: row["id"])
