@@ -6,6 +6,7 @@ Line by line and in linear time, and without moving a code point; for both see d
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from nlp_service.core.segments import Offsets
 from nlp_service.core.text import has_letters, replaced
@@ -13,16 +14,19 @@ from nlp_service.core.text import has_letters, replaced
 _QUOTED = re.compile(r"\s*>")
 # "On Tue, 4 Mar 2025 at 10:02, Ann <a@b.c> wrote:" and "El mar, 4 mar 2025 a las 10:02, Ana escribió:", on one line or on two.
 _WROTE = re.compile(r"\s*(On|El|Le)\b(?=.*\d).{6,200}(?<! I)(?<! we) (wrote|escribi[oó])\s*:\s*$", re.IGNORECASE)
-_ORIGINAL = re.compile(r"\s*[-_]{2,}\s*(original message|mensaje original)\s*[-_]{2,}\s*$", re.IGNORECASE)
-_SENDER = re.compile(r"\s*\*?(from|de)\s*:\*?\s*\S", re.IGNORECASE)
-_SENT = re.compile(r"\s*\*?(sent|date|to|enviado|enviado el|fecha|para)\s*:\*?\s*\S", re.IGNORECASE)
+# Of a header whose mail is not marked by ">": a person's "On 4 March the agent wrote:" has none of these.
+_MAILED = re.compile(r"@|\d:\d\d|\b(19|20)\d\d\b")
+_MARKER = re.compile(r"\s*[-_]{2,}\s*(original message|mensaje original|forwarded message|mensaje reenviado)\s*[-_]{2,}\s*$", re.IGNORECASE)
+_RULE = re.compile(r"\s*[-_=]{4,}\s*$")
+_FIELD = re.compile(r"\s*\*?(from|de|sent|date|to|cc|enviado|enviado el|fecha|para|subject|asunto)\s*:\*?\s*\S", re.IGNORECASE)
+_SUBJECT = re.compile(r"\s*\*?(subject|asunto)\b", re.IGNORECASE)
 _CONFIDENTIAL = re.compile(r"confiden[ct]ial|privileged|privilegiad", re.IGNORECASE)
 _ADDRESSEE = re.compile(
     r"addressee|recipient|intended|destinatari[oa]|dirigid[oa]s?|received .{0,30}error|recibido .{0,30}error", re.IGNORECASE
 )
 _CLOSING = re.compile(
-    r"\b(saludos?|abrazos?|besos|atentamente|atte|cordialmente|gracias|regards|rgds|wishes|sincerely|faithfully|gratefully|cheers"
-    r"|thanks|thank you)\b",
+    r"\b(saludos?|abrazos?|besos|atentamente|atte|cordialmente|gracias(?! por nada)|regards|rgds|wishes|sincerely|faithfully"
+    r"|gratefully|cheers|thanks(?! for nothing)|thank you(?! for nothing))\b",
     re.IGNORECASE,
 )
 _CLOSING_WORDS = 7
@@ -79,14 +83,13 @@ def _lines(text: str) -> list[_Line]:
 def _foreign(lines: list[_Line]) -> Iterator[Offsets]:
     """Offsets of the lines that are not the writer's."""
     headers = [_header(lines, i) for i in range(len(lines))]
-    last = _quoted_to_the_end(lines, headers)
-    yield from ((line.start, line.end) for line in lines[last:])
-    quoted = {i for i, line in enumerate(lines[:last]) if _QUOTED.match(line.text)}
-    quoted |= {i for header in headers[:last] if header and _next_quoted(lines, header[-1]) for i in header if i < last}
-    notices = _notices(lines[:last])
-    yield from ((lines[i].start, lines[i].end) for i in quoted | notices)
-    own = [i for i in range(last) if i not in quoted and i not in notices and lines[i].text.strip()]
-    yield from ((lines[i].start, lines[i].end) for i in _signature(lines, own))
+    earlier = _earlier_mail(lines, headers)
+    others = [i for i in range(len(lines)) if i not in earlier]
+    quoted = {i for i in others if _QUOTED.match(lines[i].text)}
+    quoted |= {i for k in others if headers[k] and _next_quoted(lines, headers[k][-1]) for i in headers[k] if i not in earlier}
+    notices = _notices(lines, others)
+    own = [i for i in others if i not in quoted and i not in notices and lines[i].text.strip()]
+    yield from ((lines[i].start, lines[i].end) for i in {*earlier, *quoted, *notices, *_signature(lines, own)})
 
 
 def _header(lines: list[_Line], i: int) -> list[int]:
@@ -103,25 +106,37 @@ def _next_quoted(lines: list[_Line], i: int) -> bool:
     return _QUOTED.match(following) is not None or _WROTE.match(following) is not None
 
 
-def _quoted_to_the_end(lines: list[_Line], headers: list[list[int]]) -> int:
-    """The line from which on all is earlier mail, below words of the writer; the number of lines where there is none."""
+def _earlier_mail(lines: list[_Line], headers: list[list[int]]) -> range:
+    """The lines of an earlier mail below words of the writer: to the end, or to the rule that closes a forwarded one."""
     spoken = False
     for i, line in enumerate(lines):
-        if spoken and (_ORIGINAL.match(line.text) or (_SENDER.match(line.text) and any(_SENT.match(n.text) for n in lines[i + 1 : i + 3]))):
-            return i
-        if spoken and headers[i] and not _next_quoted(lines, headers[i][-1]):
-            return i
-        spoken = spoken or (has_letters(line.text) and not _QUOTED.match(line.text))
-    return len(lines)
+        if spoken and _MARKER.match(line.text):
+            closed = next((k + 1 for k in range(i + 1, len(lines)) if _RULE.match(lines[k].text)), len(lines))
+            return range(i, closed)
+        if spoken and (_outlook_header(lines, i) or (_mailed(lines, headers[i]) and not _next_quoted(lines, headers[i][-1]))):
+            return range(i, len(lines))
+        foreign = _QUOTED.match(line.text) or _MARKER.match(line.text) or _FIELD.match(line.text)
+        spoken = spoken or (has_letters(line.text) and not foreign)
+    return range(0)
 
 
-def _notices(lines: list[_Line]) -> set[int]:
-    """Lines of paragraphs, other than the first, that declare the message confidential."""
+def _outlook_header(lines: list[_Line], i: int) -> bool:
+    """Three or more lines of header fields from line `i` on, one of them the subject."""
+    block = list(takewhile(_FIELD.match, (line.text for line in lines[i : i + 8])))
+    return len(block) >= 3 and any(_SUBJECT.match(text) for text in block)
+
+
+def _mailed(lines: list[_Line], header: list[int]) -> bool:
+    return bool(header) and _MAILED.search(" ".join(lines[i].text for i in header)) is not None
+
+
+def _notices(lines: list[_Line], others: list[int]) -> set[int]:
+    """Lines of paragraphs of `others`, but of the first, that declare the message confidential."""
     out: set[int] = set()
     paragraph: list[int] = []
     first = True
-    for i in range(len(lines) + 1):
-        if i < len(lines) and lines[i].text.strip():
+    for i in (*others, None):
+        if i is not None and lines[i].text.strip():
             paragraph.append(i)
             continue
         words = " ".join(lines[k].text for k in paragraph)
@@ -152,4 +167,6 @@ def _is_closing(line: str) -> bool:
 def _is_name(line: str) -> bool:
     """Whether most words begin with a capital, and none ends a sentence: "Ana Ruiz Gil", not "Sigo sin luz" below a "Gracias"."""
     words = [word for word in re.findall(r"[^\W\d_]+", line) if len(word) > 2 or word.istitle()]
-    return bool(words) and line.rstrip()[-1] not in "!?" and sum(word[0].isupper() for word in words) >= 0.6 * len(words)
+    shouted = sum(word.isupper() and len(word) > 1 for word in words) > 1
+    sentence = line.rstrip()[-1] in "!?" or (line.rstrip()[-1] == "." and len(words) == 1)
+    return bool(words) and not shouted and not sentence and sum(word[0].isupper() for word in words) >= 0.6 * len(words)

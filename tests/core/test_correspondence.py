@@ -11,6 +11,8 @@ OUTLOOK = "Still no power.\n\nFrom: Support\nSent: Tuesday\nTo: Joe\nSubject: Yo
 NOTICE = "Hola, ¿hay plazas?\n\nEste correo es confidencial y va dirigido\nsolo a su destinatario.\n\nEspero noticias."
 SIGNED = "Quiero la baja.\n\nMuchas gracias y un saludo,\nGloria Feliz\nJefa de Alegría\nTel. 600 000 000"
 
+FORWARDED = "Asunto: RV: baja\n\n------- Mensaje reenviado -------\nDe: Ana\nPara: Soporte\nAsunto: baja\n\nQuiero la baja."
+
 
 def kept(text: str) -> str:
     return " ".join(own_words(text).split())
@@ -22,12 +24,15 @@ def kept(text: str) -> str:
         (QUOTED_ES, "Sigo sin luz."),
         (QUOTED_EN, "Still no power."),
         (OUTLOOK, "Still no power."),
+        (FORWARDED, " ".join(FORWARDED.split())),
+        ("See below.\n---- Forwarded message ----\nFrom: Shop\nIt is on its way!\n--------\nIt is not.", "See below. It is not."),
         ("Hi\n-----Original Message-----\nWe are furious", "Hi"),
         ("> Any news?\nNone.\nOn 3 May\nAnn wrote:\n> We are sorry\nStill none.", "None. Still none."),
         ("> ¿Le llegó?\nNo, nada.\n> ¿Seguro?\nSeguro.", "No, nada. Seguro."),
         (NOTICE, "Hola, ¿hay plazas? Espero noticias."),
         (SIGNED, "Quiero la baja. Muchas gracias y un saludo,"),
         ("Great stuff.\nSecond line.\nSent from my iPhone", "Great stuff. Second line."),
+        ("When does it open?\nRegards,\nPriya N.\nHR Dept.", "When does it open? Regards,"),
         ("Works.\n--\nTom Fury\nAcme", "Works. --"),
     ],
 )
@@ -48,6 +53,11 @@ def test_only_the_writers_own_words_stay(text: str, expected: str) -> None:
         "De: Madrid a Sevilla, dos horas tarde.\nPara: todos los viajeros, nada.",
         "Still no power.\nOn the plus side, my daughter wrote:\nwe loved it",
         "Still no power.\nOn 4 March I wrote:\nplease come",
+        "Sigo sin luz.\nEl 4 de marzo su agente me escribió:\nmañana va el técnico. No vino.",
+        "Reservé un vuelo.\nDe: Madrid\nPara: Sevilla\nNunca me devolvieron nada.",
+        "NO FUNCIONA\nGRACIAS\nSIGO SIN INTERNET\nQUIERO LA BAJA",
+        "Dos horas al teléfono.\nGracias por nada.\nVergonzoso",
+        "Todo mal.\nGracias.\nVergonzoso.",
     ],
 )
 def test_words_of_the_writer_are_not_mistaken(text: str) -> None:
