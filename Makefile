@@ -46,4 +46,4 @@ constraints: ## renew constraints.txt from what is installed after `make setup-d
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v ' @ ' | sed 's/+cpu$$//' | LC_ALL=C sort -f > constraints.txt
 
 clean:
-	rm -rf .venv out runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis

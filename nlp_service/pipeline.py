@@ -9,8 +9,9 @@ from tokenizers import Tokenizer
 
 from nlp_service.core.decisions import Bands, Calibration, PairModel
 from nlp_service.core.decoding import Decoder, ReadText, TextLogits
+from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Analysis, Feedback, ModelInfo
-from nlp_service.core.taxonomy import Taxonomy
+from nlp_service.core.taxonomy import CLAUSE_HEADS, Taxonomy
 from nlp_service.model.bundle import Bundle, Manifest
 from nlp_service.model.encoding import Encoder
 from nlp_service.model.fake import FAKE, FakeModel
@@ -50,7 +51,7 @@ class Pipeline:
             calibration=manifest.calibration,
             thresholds=manifest.thresholds,
             pairs=manifest.pairs,
-            info=ModelInfo(name=manifest.name, version=manifest.version, taxonomy=manifest.taxonomy.version),
+            info=manifest.info,
             manifest=manifest,
         )
 
@@ -69,17 +70,22 @@ class Pipeline:
         return [self._merge(text, [next(results) for _ in text.windows]) if text.windows else None for text in prepared]
 
     def _merge(self, text: PreparedText, results: Sequence[Logits]) -> TextLogits:
-        """Windows of a long text: a label holds for the text where it holds for any window; sentiment is the mean by tokens."""
+        """Windows of a long text: a label holds for the text where it holds for any window; sentiment is the mean by tokens.
+
+        An emotion or a touchpoint has for the text the mean of what the text and what its best clause say: two readings err less
+        often than one (docs/decisions/0002-model.md).
+        """
         segments = np.full((len(text.segments), results[0].shape[1]), -np.inf, np.float32)
         for window, result in zip(text.windows, results, strict=True):
             np.maximum.at(segments, window.segments, result[1:])
-        if len(results) == 1:
-            return TextLogits(results[0][0], segments)
         first = np.stack([result[0] for result in results])
         whole = first.max(axis=0)
         sentiment = self.taxonomy.slices["sentiment"]
-        weights = np.array([window.weight for window in text.windows], np.float32)
+        weights = np.array([len(window.input_ids) - 2 for window in text.windows], np.float32)
         whole[sentiment] = weights @ first[:, sentiment] / weights.sum()
+        for head in CLAUSE_HEADS:
+            own = self.taxonomy.slices[head]
+            whole[own] = (whole[own] + segments[:, own].max(axis=0)) / 2
         return TextLogits(whole, segments)
 
 
@@ -89,9 +95,12 @@ def _read(item: Feedback, text: PreparedText) -> ReadText:
 
 def _runtime(bundle: Bundle, device: Device, precision: Precision) -> Runtime:
     if device == "cuda":
-        from nlp_service.model.torch_runtime import TorchRuntime  # the extra `gpu`
+        try:
+            from nlp_service.model.torch_runtime import TorchRuntime
+        except ImportError as error:
+            raise InputError("device cuda needs torch: install the extra `gpu`") from error
 
-        return TorchRuntime(bundle)
+        return TorchRuntime(bundle, precision=precision)
     from nlp_service.model.openvino_runtime import OpenVinoRuntime
 
     return OpenVinoRuntime(bundle, precision)

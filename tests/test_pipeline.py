@@ -74,7 +74,9 @@ def test_quoted_mail_and_repeats_are_not_read() -> None:
 
 
 def test_windows_of_a_long_text_are_merged_by_tokens(tiny_bundle_folder: Path) -> None:
-    """A label holds where it holds in any window; sentiment is the mean of the windows by their tokens."""
+    """A label holds where it holds in any window, for emotions and touchpoints in the mean with its best clause; sentiment is the
+    mean of the windows by their tokens.
+    """
     pipeline = Pipeline.load(tiny_bundle_folder, precision="fp32")
     prepared = pipeline.prepare(" ".join(random.Random(1).choices([*WORDS, "."], k=200)), "es")
     assert len(prepared.windows) > 2
@@ -82,10 +84,13 @@ def test_windows_of_a_long_text_are_merged_by_tokens(tiny_bundle_folder: Path) -
     [merged] = pipeline.logits([prepared])
     assert merged is not None
     first = np.stack([r[0] for r in raw])
-    sentiment = pipeline.taxonomy.slices["sentiment"]
-    others = np.delete(np.arange(40), np.arange(40)[sentiment])
-    np.testing.assert_allclose(merged.text[others], first.max(axis=0)[others], atol=1e-5)
-    weights = np.array([w.weight for w in prepared.windows])
+    slices = pipeline.taxonomy.slices
+    sentiment, signals = slices["sentiment"], slices["signals"]
+    np.testing.assert_allclose(merged.text[signals], first.max(axis=0)[signals], atol=1e-5)
+    for head in (slices["emotions"], slices["touchpoints"]):
+        best = np.concatenate([r[1:] for r in raw]).max(axis=0)
+        np.testing.assert_allclose(merged.text[head], (first.max(axis=0)[head] + best[head]) / 2, atol=1e-5)
+    weights = np.array([len(w.input_ids) - 2 for w in prepared.windows])
     np.testing.assert_allclose(merged.text[sentiment], (first[:, sentiment] * weights[:, None]).sum(0) / weights.sum(), atol=1e-5)
     assert np.isfinite(merged.segments).all()
     assert len(merged.segments) == len(prepared.segments)

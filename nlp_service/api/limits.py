@@ -14,7 +14,7 @@ MAX_ERRORS = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server takes on at a time.
+    """What one server takes on at a time, once a request's body has been read.
 
     `concurrent`: analyses that run at once; the engine uses every core for one, so a second one only fills the gaps in which the
     first prepares text. `waiting`: requests that may wait for those; the next one is answered 429 with `retry_after` seconds.

@@ -47,7 +47,8 @@ def _guess_text(names: Sequence[str], strings: Sequence[str]) -> str:
     likely = [name for name in strings if _plain(name) in _TEXT_NAMES]
     if len(likely) == 1:
         return likely[0]
-    if not likely and len(strings) == 1:
+    # A file of one column may lack its header: then the only name is what a customer wrote.
+    if not likely and len(strings) == 1 and len(names) > 1:
         return strings[0]
     problem = f"several columns may hold the text ({_quoted(likely)})" if likely else "no column is plainly the text"
     raise InputError(f"{problem}; name it with --text-column; {_listing(names)}")

@@ -43,14 +43,17 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def resume(self) -> tuple[Progress, str | None]:
-        """What an earlier run of the same job committed, and why it does not count where there was one that cannot be gone on with."""
+        """What an earlier run of the same job committed, and why it does not count where there was one that cannot be gone on with.
+
+        To be asked while the journal is open: only then does no other job move what is read here.
+        """
         try:
             state = json.loads(self._state.read_bytes())
-            progress, job = Progress(state["rows"], state["bytes"], state["counts"]), state["job"]
+            progress, job = Progress(state["rows"], state["bytes"], state["counts"]), dict(state["job"])
             size = self.part.stat().st_size
         except FileNotFoundError:
-            reason = "an interrupted run left an incomplete record of itself" if self.part.exists() or self._state.exists() else None
-            return Progress(), reason
+            left = self._state.exists() or (self.part.exists() and self.part.stat().st_size > 0)
+            return Progress(), "an interrupted run left an incomplete record of itself" if left else None
         except (ValueError, TypeError, KeyError):
             return Progress(), "the record of the interrupted run cannot be read"
         changed = sorted(key for key in {*job, *self._job} if job.get(key) != self._job.get(key))
@@ -61,13 +64,17 @@ class Journal:
         return progress, None
 
     @contextmanager
-    def open(self, progress: Progress) -> Iterator["Journal"]:
-        """Opens the part file, cut back to `progress`. Raises InputError while another job writes it."""
+    def open(self) -> Iterator["Journal"]:
+        """Opens the part file. Raises InputError while another job writes it."""
         with self.part.open("ab") as file:
             _lock(file, self.part)
-            file.truncate(progress.bytes)
             self._file = file
             yield self
+
+    def cut(self, progress: Progress) -> None:
+        """Cuts the part file back to `progress`."""
+        assert self._file is not None
+        self._file.truncate(progress.bytes)
 
     def commit(self, data: bytes, progress: Progress) -> None:
         """Appends `data` and makes it count, with `progress.bytes` moved on. Both are on the disk when this returns."""

@@ -113,6 +113,8 @@ def _is_text(type: pa.DataType) -> bool:
 
 def _values(column: pa.Array) -> list[Any]:
     """Python values; strings are decoded one by one, because one invalid string would lose the whole batch to `to_pylist`."""
+    if pa.types.is_fixed_size_binary(column.type):  # how UUIDs are kept
+        return [None if v is None else v.hex() for v in column.to_pylist()]
     if not _is_text(column.type):
         return [v if v is None or isinstance(v, int | float | list | dict) else str(v) for v in column.to_pylist()]
     if pa.types.is_dictionary(column.type):

@@ -1,11 +1,14 @@
 """What a reader hands on: a row of customer text, or the reason why there is none."""
 
+import re
 from dataclasses import dataclass
 
 FIELD_LIMIT = 1_000_000
 """Longest text, in code points, that is read; longer is no feedback but a broken export."""
 RECORD_LIMIT = 4_000_000
 """Longest CSV record or JSONL line, in code points: what bounds the memory that a broken file can take."""
+
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +42,24 @@ class BadValueError(Exception):
 
 
 def checked_text(value: str, column: str) -> str:
-    """`value` if it is a text that can be read and written back as UTF-8. Raises BadValueError.
+    """`value` if it is a text of bearable length in the encoding of the file. Raises BadValueError.
 
-    Readers decode with `surrogateescape`, so bytes that are not of the encoding arrive here as lone surrogates.
+    Readers decode with `surrogateescape`, so bytes that are not of the encoding arrive here as lone surrogates of their own range.
+    What else is odd (NUL, half an emoji) is read as the API reads it: see core/text.py.
     """
     if len(value) > FIELD_LIMIT:
         raise BadValueError(f"column {column!r} is longer than {FIELD_LIMIT:,} characters")
-    if value.isascii():
-        if "\0" in value:
-            raise BadValueError(f"column {column!r} contains NUL")
-        return value
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise BadValueError(f"column {column!r} is not valid Unicode") from None
-    if "\0" in value:
+    if not value.isascii() and _UNDECODED.search(value):
+        raise BadValueError(f"column {column!r} is not valid Unicode")
+    return value
+
+
+def _checked_name(value: str, column: str) -> str:
+    """An id that can be written back as UTF-8. Raises BadValueError."""
+    if "\0" in checked_text(value, column):
         raise BadValueError(f"column {column!r} contains NUL")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise BadValueError(f"column {column!r} is not valid Unicode")
     return value
 
 
@@ -79,7 +84,7 @@ def checked_id(number: int, columns: Columns, id: object) -> str | None:
     if id is None:
         return None
     if isinstance(id, str):
-        return checked_text(id, columns.id)
+        return _checked_name(id, columns.id)
     if isinstance(id, int | float) and not isinstance(id, bool):
         return str(id)
     raise BadValueError(f"column {columns.id!r} is {_kind(id)}, not an id")

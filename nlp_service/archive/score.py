@@ -72,18 +72,21 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
     source = check(input, output, options)
     writer = open_writer(output_format(output), pipeline.taxonomy, scores=options.scores)
     journal = Journal(output, _job(pipeline, input, source.columns, options))
-    progress = _resume(journal, options)
-    resumed, problems = progress.rows, list[Unreadable]()
-    with journal.open(progress), closing(source.rows(progress.rows)) as rows, _bar(source, progress, options) as bar:
+    problems: list[Unreadable] = []
+    with journal.open():
+        progress = _resume(journal, options)
+        journal.cut(progress)
+        resumed = progress.rows
         if not progress.bytes:
             journal.commit(writer.header(), progress)
         remaining = None if options.limit is None else max(0, options.limit - progress.rows)
-        for chunk in _chunks(islice(rows, remaining)):
-            scored = _analyze(pipeline, chunk, scores=options.scores)
-            problems += [row for row in chunk if isinstance(row, Unreadable)][: _SHOWN - len(problems)]
-            _count(progress, scored)
-            journal.commit(writer.chunk(scored), progress)
-            _advance(bar, source, progress, len(chunk), options.limit)
+        with closing(source.rows(progress.rows)) as rows, _bar(source, progress, options) as bar:
+            for chunk in _chunks(islice(rows, remaining)):
+                scored = _analyze(pipeline, chunk, scores=options.scores)
+                problems += [row for row in chunk if isinstance(row, Unreadable)][: _SHOWN - len(problems)]
+                _count(progress, scored)
+                journal.commit(writer.chunk(scored), progress)
+                _advance(bar, source, progress, len(chunk), options.limit)
     writer.finish(journal.part, output)
     journal.forget()
     return Report(output, source.columns, progress.rows, resumed, progress.counts, problems, time.monotonic() - started)

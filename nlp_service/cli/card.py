@@ -19,8 +19,7 @@ def card(model: str) -> dict[str, Any]:
         fake = FakeModel()
         return _card(fake.info, fake.taxonomy.languages, fake.thresholds, {})
     manifest = read_manifest(Path(model))
-    info = ModelInfo(name=manifest.name, version=manifest.version, taxonomy=manifest.taxonomy.version)
-    return _card(info, manifest.taxonomy.languages, manifest.thresholds, manifest.metrics)
+    return _card(manifest.info, manifest.taxonomy.languages, manifest.thresholds, manifest.metrics)
 
 
 def _card(info: ModelInfo, languages: tuple[str, ...], thresholds: Mapping[str, Bands], metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,7 +31,7 @@ class Band(_Strict):
 
 
 class Bands(_Strict):
-    """`suggest`: best F1. `auto`: the lowest threshold with the promised precision; absent where none was found."""
+    """`suggest`: best F1. `auto`: the lowest threshold with the precision that is aimed at; absent where none was found."""
 
     suggest: Band
     auto: Band | None = None
@@ -43,7 +44,7 @@ class Calibration(_Strict):
     """
 
     labels: dict[str, dict[str, Platt]]
-    temperature: dict[str, float]
+    temperature: dict[str, Annotated[float, Field(gt=0)]]
     clause_margin: float = Field(1.0, ge=0)
 
     @classmethod

@@ -33,7 +33,7 @@ class Feedback(BaseModel):
 
 
 class LabelScore(_Out):
-    """An accepted label: its calibrated probability and whether it may be acted on without a person (`auto`)."""
+    """An accepted label: its calibrated probability and whether it is meant to be acted on without a person (`auto`)."""
 
     label: str
     probability: float = Field(ge=0, le=1)

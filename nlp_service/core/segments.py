@@ -1,5 +1,6 @@
 """Sentences and clauses with exact offsets, by spaCy's blank pipelines (rules and tokenizer tables, no downloaded model)."""
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -21,6 +22,10 @@ _BREAK_AFTER = frozenset({";", "…", "...", "—", "–", "|", "•"})
 _OPENING = frozenset("¿¡([{«“‘")
 # A stretch with fewer words than this is no clause of its own; it joins its neighbour in the sentence.
 _MIN_WORDS = 2
+
+# spaCy takes the marks around a word off one by one, each time looking at all the rest: a long row of them would cost quadratic time.
+_MARK_RUN = 30
+_MARKS = re.compile(rf"(?:[^\w\s]|_){{{_MARK_RUN + 1},}}")
 
 # One lock for all pipelines: spaCy's memory zones free the words of a text when it is done (an archive would otherwise grow the
 # vocabulary for ever), and a zone must not close under another thread.
@@ -55,7 +60,7 @@ def segment(text: str, language: str) -> list[Offsets]:
         return []
     nlp = _pipeline(language)
     with _LOCK, nlp.memory_zone():
-        doc = nlp(text)
+        doc = nlp(_MARKS.sub(lambda run: run[0][:_MARK_RUN].ljust(len(run[0])), text))
         # Plain lists from here on: reading a token's attributes in Python costs more than the whole pipeline.
         tokens = [(token.text, token.idx, token.is_sent_start) for token in doc]
     words = [word for word, _, _ in tokens]

@@ -12,6 +12,8 @@ from nlp_service.core.errors import TaxonomyError
 Head = Literal["emotions", "touchpoints", "sentiment", "signals"]
 HEADS: tuple[Head, ...] = ("emotions", "touchpoints", "sentiment", "signals")
 MULTI_LABEL_HEADS: tuple[Head, ...] = ("emotions", "touchpoints", "signals")
+CLAUSE_HEADS: tuple[Head, ...] = ("emotions", "touchpoints")
+"""Heads whose labels are told for each clause, not only for the text."""
 
 GENERAL = "general"
 """Touchpoint of a pair whose emotion is about nothing in particular; it is no label of the touchpoint head."""

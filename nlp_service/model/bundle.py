@@ -20,7 +20,9 @@ from tokenizers import Tokenizer
 
 from nlp_service.core.decisions import Bands, Calibration, PairModel
 from nlp_service.core.errors import BundleError
+from nlp_service.core.schema import ModelInfo
 from nlp_service.core.taxonomy import Taxonomy
+from nlp_service.model.encoding import CLS, SEP
 
 MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
 FORMAT = 1
@@ -45,6 +47,12 @@ class Architecture(_Strict):
     pad_token_id: int = Field(ge=0)
     attention_soft_cap: float = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"heads: {self.heads} do not divide hidden_size {self.hidden_size}")
+        return self
+
 
 class PreparationSettings(_Strict):
     """`max_tokens` a window, special tokens included."""
@@ -68,6 +76,11 @@ class Manifest(_Strict):
     files: dict[str, str]
     metrics: dict[str, Any] = {}
     training: dict[str, Any] = {}
+
+    @property
+    def info(self) -> ModelInfo:
+        """What every analysis says of the model that made it."""
+        return ModelInfo(name=self.name, version=self.version, taxonomy=self.taxonomy.version)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -157,6 +170,10 @@ def _check_shapes(folder: Path, manifest: Manifest, tokenizer: Tokenizer, weight
         found = weights[name].shape if name in weights else None
         if found != wanted:
             raise BundleError(f"{folder / WEIGHTS}: {name} is {found}, the manifest wants {wanted}")
+    if unread := sorted(weights.keys() - expected.keys()):
+        raise BundleError(f"{folder / WEIGHTS}: no part of the network reads {', '.join(unread[:5])}")
+    if missing := [token for token in (CLS, SEP) if tokenizer.token_to_id(token) is None]:
+        raise BundleError(f"{folder / TOKENIZER}: lacks {' and '.join(missing)}")
     if tokenizer.get_vocab_size() != shape.vocab_size:
         raise BundleError(f"{folder / TOKENIZER}: {tokenizer.get_vocab_size()} pieces, the manifest wants {shape.vocab_size}")
 

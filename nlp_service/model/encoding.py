@@ -16,14 +16,12 @@ class EncodedWindow:
     """One forward pass' worth of a text.
 
     `input_ids` holds T token ids, the two special tokens included. `spans` are half-open token ranges; the first is the whole
-    window (0, T), the others belong to the segments whose indices `segments` gives, in the same order. `weight` is the number
-    of text tokens that no earlier window has read.
+    window (0, T), the others belong to the segments whose indices `segments` gives, in the same order.
     """
 
     input_ids: list[int]
     spans: list[tuple[int, int]]
     segments: list[int]
-    weight: int
 
 
 class Encoder:
@@ -59,7 +57,6 @@ class Encoder:
                     input_ids=[self._cls, *encoding.ids[first:last], self._sep],
                     spans=[(0, last - first + 2), *((a - first + 1, b - first + 1) for _, a, b in pieces)],
                     segments=[i for i, _, _ in pieces],
-                    weight=last - first,
                 )
             )
             pieces.clear()

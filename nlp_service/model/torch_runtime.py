@@ -1,9 +1,11 @@
 """The GPU runtime: torch. Needs the extra `gpu`."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
+from nlp_service.core.errors import InputError
 from nlp_service.model.bundle import Bundle
 from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.network import CxNetwork, build_encoder
@@ -13,15 +15,20 @@ _TOKEN_BUDGET = 32_768
 
 
 class TorchRuntime:
-    """Runs a bundle with torch: in fp16 on a CUDA device, in fp32 on a CPU."""
+    """Runs a bundle with torch: in fp16 on a CUDA device unless `precision` is `fp32`, in fp32 on a CPU.
 
-    def __init__(self, bundle: Bundle, device: str = "cuda") -> None:
+    Raises InputError where torch finds no such device.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "cuda", precision: Literal["auto", "fp32"] = "auto") -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("device cuda: torch finds no CUDA device here")
         self._device = torch.device(device)
         shape = bundle.manifest.architecture
         network = CxNetwork(build_encoder(shape), len(bundle.taxonomy.label_ids), shape.attention_soft_cap)
         network.load_state_dict({name: torch.from_numpy(array).float() for name, array in bundle.weights.items()})
         self._network = network.to(self._device).eval()
-        self._half = self._device.type == "cuda"
+        self._half = self._device.type == "cuda" and precision == "auto"
         self._pad_id = shape.pad_token_id
 
     @property

@@ -13,7 +13,6 @@ from nlp_service.core.errors import InputError
         (["review_id", "reviewText", "stars"], Columns("reviewText", "review_id")),
         (["Descripción", "ciudad"], Columns("Descripción", None)),
         (["opinión", "ticket_id", "id"], Columns("opinión", "id")),
-        (["whatever"], Columns("whatever", None)),
         (["id", "whatever"], Columns("whatever", "id")),
     ],
 )
@@ -32,6 +31,7 @@ def test_a_likely_name_that_holds_no_strings_is_not_the_text() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
+        (["whatever"], "no column is plainly the text"),  # a file without a header has a customer's words there
         (["a", "b"], "no column is plainly the text; name it with --text-column; the columns are 'a', 'b'"),
         (["text", "comment"], r"several columns may hold the text \('text', 'comment'\)"),
         ([], "there are no columns"),

@@ -219,14 +219,15 @@ def test_two_jobs_cannot_write_one_output(pipeline: Pipeline, tmp_path: Path) ->
 
 def test_what_was_not_committed_is_cut_off(tmp_path: Path) -> None:
     journal, progress = Journal(tmp_path / "o", {}), Progress()
-    with journal.open(progress):
+    with journal.open():
         progress.rows = 1
         journal.commit(b"one\n", progress)
     with journal.part.open("ab") as file:
         file.write(b"torn")
     found, problem = journal.resume()
     assert (found, problem) == (Progress(1, 4, {}), None)
-    with journal.open(found):
+    with journal.open():
+        journal.cut(found)
         journal.commit(b"two\n", found)
     assert journal.part.read_bytes() == b"one\ntwo\n"
 

@@ -34,7 +34,6 @@ def test_a_short_text_is_one_window_with_a_span_for_each_clause() -> None:
     first, second = window.spans[1:]
     assert first == (1, 5)  # el pedido llegó tarde: four pieces after <s>
     assert second == (5, len(window.input_ids) - 1)
-    assert window.weight == len(token_ids(text))
 
 
 def test_tokens_outside_every_clause_ride_with_the_clause_before() -> None:
@@ -59,7 +58,7 @@ def test_clauses_are_kept_whole_where_they_fit() -> None:
     windows = Encoder(TOKENIZER, 2 + 9).encode(text, offsets)
     assert [w.segments for w in windows] == [[0, 1], [2]]
     assert [len(w.input_ids) for w in windows] == [11, 7]
-    assert [w.weight for w in windows] == [9, 5]
+    assert [len(body(w)) for w in windows] == [9, 5]
 
 
 def test_one_clause_longer_than_a_window_is_spread_over_several() -> None:
@@ -87,7 +86,7 @@ def test_every_token_is_in_exactly_one_window_and_clause(words: list[str], max_t
     if not has_letters(text):
         return
     assert [i for w in windows for i in body(w)] == token_ids(text)
-    assert sum(w.weight for w in windows) == len(token_ids(text))
+    assert sum(len(body(w)) for w in windows) == len(token_ids(text))
     order = [i for w in windows for i in w.segments]
     assert order == sorted(order)
     assert set(order) == set(range(len(segments)))
@@ -132,7 +131,7 @@ def test_a_tokenizer_without_special_tokens_is_refused() -> None:
 
 
 def window(length: int, spans: int = 1) -> EncodedWindow:
-    return EncodedWindow([7] * length, [(0, length)] * spans, list(range(spans - 1)), length - 2)
+    return EncodedWindow([7] * length, [(0, length)] * spans, list(range(spans - 1)))
 
 
 @given(st.lists(st.integers(3, 60), max_size=30), st.integers(16, 200))
@@ -146,7 +145,7 @@ def test_batches_hold_every_window_once_within_the_budget(lengths: list[int], bu
 
 
 def test_padding_is_marked() -> None:
-    ids, mask, spans = pad([window(5, 2), EncodedWindow([3, 4, 5], [(0, 3), (1, 2)], [0], 1)], pad_id=1)
+    ids, mask, spans = pad([window(5, 2), EncodedWindow([3, 4, 5], [(0, 3), (1, 2)], [0])], pad_id=1)
     assert ids.tolist()[1] == [3, 4, 5, 1, 1, 1, 1, 1]
     assert mask.tolist() == [[1, 1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0]]
     assert spans.shape == (2, 4, 8)

@@ -67,7 +67,7 @@ def test_a_clause_is_read_in_its_context_but_pooled_alone(cpu: Runtime, windows:
     """A span's logits depend on the tokens of the window, not on which other spans are asked for."""
     window = next(w for w in windows if len(w.spans) > 3)
     whole = cpu.infer([window])[0]
-    some = EncodedWindow(window.input_ids, [window.spans[0], window.spans[2]], [window.segments[1]], window.weight)
+    some = EncodedWindow(window.input_ids, [window.spans[0], window.spans[2]], [window.segments[1]])
     np.testing.assert_allclose(cpu.infer([some])[0], whole[[0, 2]], atol=1e-5, rtol=0)
 
 
