@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from nlp_service.core.errors import InputError, ServiceError
-from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS
+from nlp_service.core.taxonomy import HEADS, MULTI_LABEL_HEADS, Taxonomy
 from training.annotation.commands import app as annotate
 from training.data import Folders, read_labelled
 from training.recipe import load_recipe
+from training.records import Record
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(annotate, name="annotate")
@@ -19,9 +20,10 @@ DataFolder = Annotated[Path, typer.Option(help="folder of the project's own labe
 CorporaFolder = Annotated[Path | None, typer.Option(envvar="CX_CORPORA", help="folder of the public corpora (data/SOURCES.md)")]
 
 
-def default_evaluation() -> list[Path]:
-    """Our own records: what is measured on where nothing else is named."""
-    return [*sorted(Path("data/authored").glob("*.jsonl")), *sorted(Path("data/original").glob("*.jsonl"))]
+def default_evaluation(corpora: Path | None = None) -> list[Path]:
+    """Our own records, and with the corpora those by reference: what is measured on where nothing else is named."""
+    folders = ("authored", "original", "real") if corpora else ("authored", "original")
+    return [path for folder in folders for path in sorted(Path("data", folder).glob("*.jsonl"))]
 
 
 def default_cases() -> list[Path]:
@@ -36,6 +38,14 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def _labelled(files: list[Path], corpora: Path | None, split: str, taxonomy: Taxonomy) -> list[Record]:
+    """The records of a split (`all`: of every split). Raises InputError where there are none."""
+    records = [r for r in read_labelled(files, corpora, taxonomy) if split in ("all", r.split)]
+    if not records:
+        raise InputError(f"no records of split {split!r} in {', '.join(map(str, files)) or 'data/'}")
+    return records
+
+
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="a recipe of training/recipes/ or your own", exists=True, dir_okay=False)],
@@ -45,7 +55,7 @@ def train(
     set_: Annotated[list[str], typer.Option("--set", help="overrides a recipe value: encoder.source=offline")] = [],  # noqa: B006
 ) -> None:
     """Train a recipe into a run folder: config, environment, checkpoints, metrics, best weights."""
-    from training.run import start  # torch is imported only when it is needed
+    from training.run import start
 
     progress = start(load_recipe(recipe, _overrides(set_)), Folders(data, corpora), run)
     typer.echo(f"best epoch {progress.best_epoch + 1}, score {progress.best_score:.4f}; weights in {run}")
@@ -72,7 +82,6 @@ def recalibrate(
     corpora: CorporaFolder = None,
 ) -> None:
     """Fit calibration and thresholds of a bundle anew, measure it, and renew its manifest and card. The weights stay."""
-    from nlp_service.core.taxonomy import Taxonomy
     from nlp_service.model.bundle import read_manifest
     from training.data import load
     from training.evaluate import table
@@ -86,7 +95,9 @@ def recalibrate(
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Option(help="folder of a bundle", exists=True, file_okay=False)] = Path("models/cx-es-en"),
-    data: Annotated[list[Path], typer.Option(help="JSONL of labelled records (data/README.md), or of labels by reference")] = [],  # noqa: B006
+    data: Annotated[
+        list[Path], typer.Option(help="JSONL of labelled records (data/README.md), or of labels by reference", exists=True)
+    ] = [],  # noqa: B006
     corpora: CorporaFolder = None,
     split: Annotated[str, typer.Option(help="only the records of this split; `all` for every record")] = "dev",
     json_out: Annotated[Path | None, typer.Option("--json", help="write every figure here")] = None,
@@ -100,9 +111,7 @@ def evaluate(
 
     pipeline = Pipeline.load(model)
     taxonomy = pipeline.taxonomy
-    records = [r for r in read_labelled(data or default_evaluation(), corpora, taxonomy) if split in ("all", r.split)]
-    if not records:
-        raise InputError(f"no records of split {split!r} in {[str(path) for path in data]}")
+    records = _labelled(data or default_evaluation(corpora), corpora, split, taxonomy)
     outcomes = collect(pipeline, records, progress=True)
     report = figures(outcomes, taxonomy)
     languages = [language for language in taxonomy.languages if language in report]
@@ -122,17 +131,23 @@ def evaluate(
 @app.command()
 def compare(
     models: Annotated[list[Path], typer.Argument(help="folders of bundles; the others are shown as shares of the first", exists=True)],
-    data: Annotated[list[Path], typer.Option(help="JSONL of labelled records")] = [],  # noqa: B006
+    data: Annotated[list[Path], typer.Option(help="JSONL of labelled records", exists=True)] = [],  # noqa: B006
     corpora: CorporaFolder = None,
+    cards: Annotated[bool, typer.Option(help="write the table into the cards of the bundles")] = False,
 ) -> None:
     """Put bundles side by side: figures on the development records and time, measured in turns in one run."""
+    from nlp_service.model.bundle import read_manifest
     from nlp_service.pipeline import Pipeline
+    from training.card import write_card
     from training.compare import compare as measure
     from training.compare import comparison_table
 
     pipelines = [Pipeline.load(model) for model in models]
-    records = [r for r in read_labelled(data or default_evaluation(), corpora, pipelines[0].taxonomy) if r.split == "dev"]
-    typer.echo(comparison_table(measure(pipelines, records)))
+    records = _labelled(data or default_evaluation(corpora), corpora, "dev", pipelines[0].taxonomy)
+    table = comparison_table(measure(pipelines, records))
+    typer.echo(table)
+    for model in models if cards else ():
+        write_card(model, read_manifest(model), table)
 
 
 @app.command()
@@ -182,11 +197,10 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="JSONL of labelled records", exists=True, dir_okay=False)],
 ) -> None:
     """Check labelled records: every fault with its line, and the counts of what is there."""
-    from nlp_service.core.taxonomy import Taxonomy
     from training.records import faults_of, label_counts
 
     taxonomy = Taxonomy.default()
-    faults = [fault for path in files for fault in faults_of(path, taxonomy)]
+    faults = faults_of(files, taxonomy)
     for fault in faults:
         typer.echo(fault, err=True)
     if faults:
@@ -200,7 +214,6 @@ def sheet(
     page: Annotated[Path, typer.Option(help="write the sheet here (HTML)")] = Path("docs/data-sheet.html"),
 ) -> None:
     """Write the data sheet of records as a page: counts of every cell, variety of the language, near-copies."""
-    from nlp_service.core.taxonomy import Taxonomy
     from training.data_sheet import sheet_page
     from training.duplicates import near_copies
     from training.records import read_jsonl
@@ -215,7 +228,7 @@ def sheet(
 @app.command()
 def behaviour(
     model: Annotated[Path, typer.Option(help="folder of a bundle", exists=True, file_okay=False)] = Path("models/cx-es-en"),
-    cases: Annotated[list[Path], typer.Option(help="JSONL of cases")] = [],  # noqa: B006
+    cases: Annotated[list[Path], typer.Option(help="JSONL of cases", exists=True)] = [],  # noqa: B006
     failures: Annotated[bool, typer.Option(help="list the ids of the cases that fail")] = False,
     raise_floors: Annotated[Path | None, typer.Option(help="lift the floors in this file to what the bundle reaches", exists=True)] = None,
 ) -> None:
@@ -237,7 +250,6 @@ def behaviour(
 @app.command()
 def languages(corpora: CorporaFolder = None) -> None:
     """Accuracy of the language identifier on our records and on samples of the corpora."""
-    from nlp_service.core.taxonomy import Taxonomy
     from training.surveys import language_accuracy, language_texts
 
     records = list(read_labelled(default_evaluation(), None, Taxonomy.default()))
@@ -250,7 +262,6 @@ def vocabulary(
     source: Annotated[str, typer.Option(help="the base encoder that was trimmed")] = "intfloat/multilingual-e5-small",
 ) -> None:
     """Share of our records that tokenise exactly as with the whole vocabulary."""
-    from nlp_service.core.taxonomy import Taxonomy
     from nlp_service.model.bundle import Bundle
     from training.surveys import vocabulary_share
 

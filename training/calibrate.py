@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nlp_service.core.decisions import Band, Bands, Calibration, PairFeatures, PairModel, Platt
 from nlp_service.core.decoding import Decoder, TextLogits
 from nlp_service.core.schema import ModelInfo
-from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Taxonomy
+from nlp_service.core.taxonomy import CLAUSE_HEADS, GENERAL, MULTI_LABEL_HEADS, Taxonomy
 from nlp_service.pipeline import Pipeline
 from nlp_service.preparation import PreparedText
 from training.evaluate import Counts
@@ -242,7 +242,7 @@ def _candidates(
     p, clauses = decoder.probabilities(x.logits.text, language), decoder.probabilities(x.logits.segments, language)
     emotions, touchpoints = (
         [label.id for label in taxonomy.labels(head) if p[taxonomy.index[label.id]] >= thresholds[label.id].suggest.threshold]
-        for head in ("emotions", "touchpoints")
+        for head in CLAUSE_HEADS
     )
     rows = []
     for e, t in product(emotions, touchpoints):

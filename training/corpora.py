@@ -87,7 +87,7 @@ def load_mapping(name: str) -> Mapping:
 
 def has_mapping(name: str) -> bool:
     """Whether corpus `name` has native labels that a table folds into ours."""
-    return files("training").joinpath(f"mappings/{name}.yaml").is_file()
+    return files("training").joinpath(f"mappings/{name}.yaml").is_file() and bool(load_mapping(name).labels)
 
 
 def corpus_path(folder: Path, name: str) -> Path:

@@ -69,9 +69,7 @@ def load(recipe: Recipe, folders: Folders, taxonomy: Taxonomy) -> TrainingData:
         train[source.name] = []
         for record in read_source(source, folders, taxonomy):
             (train[source.name] if record.split == "train" else held_back[record.split]).append(record)
-    forbidden = {normalised(record.text) for records in held_back.values() for record in records}
-    if folders.corpora:
-        forbidden |= held_back_rows(folders.corpora, folders.data)
+    forbidden = {normalised(record.text) for records in held_back.values() for record in records} | held_back_texts(folders)
     left_out: Counter[str] = Counter()
     for name, records in train.items():
         kept = [record for record in records if normalised(record.text) not in forbidden]
@@ -80,28 +78,44 @@ def load(recipe: Recipe, folders: Folders, taxonomy: Taxonomy) -> TrainingData:
     return TrainingData(train, held_back, left_out)
 
 
-def held_back_rows(corpora: Path, data: Path) -> set[str]:
-    """Normalised texts of the corpora's development rows and of the translations of held-back rows."""
-    other = translations(corpora)
-    rows = (row for path in data.glob("real/*.jsonl") for _, row in read_jsonl(path))
-    translated = {other[row["id"]] for row in rows if row["split"] != "train" and row["id"] in other}
-    return {
+def held_back_texts(folders: Folders) -> set[str]:
+    """Normalised texts that are never trained on, whatever the recipe reads: those of our own held-back records, of the corpora's
+    development rows, of held-back rows by reference and of their translations.
+    """
+    held_back: set[str] = set()
+    references: set[str] = set()
+    for path in folders.data.glob("*/*.jsonl"):
+        rows = [row for _, row in read_jsonl(path) if row.get("split") in ("calibration", "dev")]
+        held_back |= {normalised(row["text"]) for row in rows if isinstance(row.get("text"), str)}
+        references |= {row["id"] for row in rows if "text" not in row}
+    if not folders.corpora:
+        return held_back
+    other = translations(folders.corpora)
+    references |= {other[key] for key in references if key in other}
+    return held_back | {
         normalised(row["text"])
-        for name in corpus_names(corpora)
-        for row in load_corpus(corpora, name).select_columns(["id", "text", "split"])
-        if row["split"] in ("dev", "test") or row["id"] in translated
+        for name in corpus_names(folders.corpora)
+        for row in load_corpus(folders.corpora, name).select_columns(["id", "text", "split"])
+        if row["split"] in ("dev", "test") or row["id"] in references
     }
 
 
 def read_labelled(paths: Iterable[Path], corpora: Path | None, taxonomy: Taxonomy) -> Iterator[Record]:
-    """Labelled records of any files, to evaluate on; the source of each is its file's name. Files without texts are references."""
+    """Labelled records of any files, to evaluate on. Files without texts are references.
+
+    The source of a record is the folder of its file where the file is one of the project's own, else the file's name.
+    """
     texts: dict[str, str] = {}
     for path in paths:
         _, first = next(read_jsonl(path), (0, {"text": ""}))
         if "text" in first:
-            yield from read_records(path, taxonomy, path.stem, "dev")
+            yield from read_records(path, taxonomy, _source_name(path), "dev")
             continue
         if corpora is None:
             raise InputError(f"{path}: holds labels by reference; give the folder of the corpora (--corpora)")
         texts = texts or corpus_texts(corpora)
-        yield from read_references(path, texts, taxonomy, path.stem)
+        yield from read_references(path, texts, taxonomy, _source_name(path))
+
+
+def _source_name(path: Path) -> str:
+    return path.parent.name if path.parent.parent.name == "data" else path.stem

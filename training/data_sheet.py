@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nlp_service.core.taxonomy import GENERAL, Taxonomy
+from nlp_service.core.taxonomy import CLAUSE_HEADS, GENERAL, Taxonomy
 from training.duplicates import NearCopy
 from training.pages import render
 from training.records import SPLITS
@@ -62,7 +62,7 @@ def marks(row: Row) -> list[str]:
 
 def tables(rows: Sequence[Row], taxonomy: Taxonomy) -> list[Table]:
     """Every cross-table of the sheet."""
-    emotions, touchpoints = ([label.id for label in taxonomy.labels(head)] for head in ("emotions", "touchpoints"))
+    emotions, touchpoints = ([label.id for label in taxonomy.labels(head)] for head in CLAUSE_HEADS)
     features: dict[str, Callable[[Row], Iterable[str]]] = {
         "language": lambda r: [r["lang"]],
         "split": lambda r: [r["split"]],

@@ -1,6 +1,7 @@
 """From a finished run to a bundle: weights in fp16, calibration and thresholds fitted, figures measured, model card written."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from nlp_service.core.decisions import Band, Bands, Calibration, PairModel
+from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.bundle import (
     FORMAT,
@@ -33,26 +35,31 @@ from training.run import ENVIRONMENT, METRICS, RECIPE, load_network
 def make_bundle(run: Path, folder: Path, folders: Folders) -> dict[str, Any]:
     """Writes the bundle of `run` into `folder` and returns its figures on the development split.
 
-    Calibration is fitted on the split `calibration`, figures are measured on `dev`; neither was trained on.
+    Calibration is fitted on the split `calibration`, figures are measured on `dev`; neither was trained on. Raises InputError, and
+    writes nothing, for a run that has not finished and for data without a development record.
     """
+    metrics = json.loads((run / METRICS).read_text("utf-8")) if (run / METRICS).exists() else {}
+    if "best_epoch" not in metrics:
+        raise InputError(f"{run}: has not finished; repeat the command that trains it")
     recipe = Recipe.model_validate_json((run / RECIPE).read_text("utf-8"))
     taxonomy = Taxonomy.default()
     network, tokenizer = load_network(run)
-    folder.mkdir(parents=True, exist_ok=True)
+    data = load(recipe, folders, taxonomy)
+    if not data.held_back["dev"]:
+        raise InputError("no source holds a record of split `dev`: nothing could tell how good the bundle is")
     weights = save({name: tensor.to(torch.float16).contiguous() for name, tensor in network.state_dict().items()})
     tokens = tokenizer.to_str().encode("utf-8")
-    (folder / WEIGHTS).write_bytes(weights)
-    (folder / TOKENIZER).write_bytes(tokens)
-
-    data = load(recipe, folders, taxonomy)
     now = datetime.now(UTC)
     manifest = Manifest(
         format=FORMAT, name=recipe.name, version=f"{now:%Y.%m.%d}-{sha256(weights)[:8]}", created=now.isoformat(timespec="seconds"),
         architecture=_architecture(network), preparation=PreparationSettings(max_tokens=recipe.max_tokens), taxonomy=taxonomy,
         calibration=Calibration.none(taxonomy.multi_label_ids, taxonomy.languages),
         thresholds=dict.fromkeys(taxonomy.multi_label_ids, Bands(suggest=Band(threshold=0.5))), pairs=PairModel(),
-        files={WEIGHTS: sha256(weights), TOKENIZER: sha256(tokens)}, training=_provenance(run, recipe, data),
+        files={WEIGHTS: sha256(weights), TOKENIZER: sha256(tokens)}, training=_provenance(run, recipe, metrics, data),
     )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).write_bytes(weights)
+    (folder / TOKENIZER).write_bytes(tokens)
     write_manifest(folder, manifest)
     return recalibrate(folder, data)
 
@@ -98,14 +105,38 @@ def _architecture(network: CxNetwork) -> Architecture:
     )  # fmt: skip
 
 
-def _provenance(run: Path, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+def _provenance(run: Path, recipe: Recipe, metrics: dict[str, Any], data: TrainingData) -> dict[str, Any]:
     """The recipe, the environment and what each source gave; no path of a machine."""
-    held_back = {split: len(records) for split, records in data.held_back.items()}
-    metrics = json.loads((run / METRICS).read_text("utf-8"))
     return {
         "recipe": recipe.model_dump(mode="json"),
         "environment": json.loads((run / ENVIRONMENT).read_text("utf-8")),
         "best_epoch": metrics["best_epoch"],
-        "rows": {name: counts["rows"] for name, counts in metrics["sources"].items()},  # of then: the data may have grown since
-        "held_back": held_back,
+        "averaged": len(metrics.get("averaged", [recipe])),
+        "sources": _sources(recipe, metrics, data),
+        "held_back": {split: len(records) for split, records in data.held_back.items()},
     }
+
+
+def _sources(recipe: Recipe, metrics: dict[str, Any], data: TrainingData) -> list[dict[str, Any]]:
+    """`name`, `kind` and `rows` of all that the weights have learned from: of references each corpus, and the corpora of every step."""
+    records, corpora = [], {}
+    references: Counter[str] = Counter()
+    for source in recipe.sources:
+        if source.kind == "records":
+            # Of then: the data may have grown since.
+            records.append({"name": source.name, "kind": source.kind, "rows": metrics["sources"][source.name]["rows"]})
+        if source.kind == "references":
+            references.update(record.id.split("-")[0] for record in data.train[source.name])
+    step: Recipe | None = recipe
+    while step:
+        for source in step.sources:
+            if source.kind == "corpus":
+                corpora[source.corpus] = max(corpora.get(source.corpus, 0), metrics["sources"][source.name]["rows"])
+        before = Path(step.start_from) if step.start_from else None
+        step = Recipe.model_validate_json((before / RECIPE).read_text("utf-8")) if before else None
+        metrics = json.loads((before / METRICS).read_text("utf-8")) if before else {}
+    return [
+        *records,
+        *({"name": name, "kind": "references", "rows": rows} for name, rows in sorted(references.items())),
+        *({"name": name, "kind": "corpus", "rows": rows} for name, rows in sorted(corpora.items())),
+    ]

@@ -1,4 +1,4 @@
-"""Logistic regression with a Gaussian prior, by Newton's method: all that calibration needs, for two to five parameters."""
+"""Logistic regression with a Gaussian prior, by Newton's method: all that calibration needs, for a handful of parameters."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -288,8 +288,10 @@ def _contiguous(network: CxNetwork) -> dict[str, Tensor]:
 
 
 def _checkpoint(run: Path, accelerator: Accelerator, network: CxNetwork, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Weights, optimiser and progress in one folder that replaces the old one in one step (safetensors and JSON, no pickle)."""
-    accelerator.wait_for_everyone()
+    """Weights, optimiser and progress in one folder that replaces the old one in one step (safetensors and JSON, no pickle).
+
+    Written by the main process when its own clock says so; the others need not know, they wait for it at the next gradients.
+    """
     if not accelerator.is_main_process:
         return
     fresh, place = run / "checkpoint.new", run / "checkpoint"

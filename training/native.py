@@ -23,8 +23,8 @@ from training.examples import Example, examples
 from training.loop import train
 from training.reading import text_probabilities
 from training.recipe import EncoderConfig, Optimisation, Recipe, RecordSource
-from training.records import Record, Split
-from training.run import BASE, prepare_base
+from training.records import Record, Split, normalised
+from training.run import BASE, RECIPE, prepare_base, refuse_other
 
 _CALIBRATION = 12  # every so many-th training row decides epochs and thresholds and is not trained on
 
@@ -74,8 +74,12 @@ def _taxonomy(rows: Sequence[dict[str, Any]]) -> Taxonomy:
 
 
 def _records(rows: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> dict[Split, list[Record]]:
+    """The corpus's own training and development rows; no text of the latter is trained on."""
     out: dict[Split, list[Record]] = {"train": [], "calibration": [], "dev": []}
+    measured = {normalised(row["text"]) for row in rows if row["split"] == "dev"}
     for i, row in enumerate(rows):
+        if row["split"] not in ("train", "dev") or (row["split"] == "train" and normalised(row["text"]) in measured):
+            continue
         split: Split = "dev" if row["split"] == "dev" else "calibration" if i % _CALIBRATION == 0 else "train"
         known = frozenset(row.get("annotated") or taxonomy.label_ids)
         out[split].append(Record(row["id"], row["text"], row["lang"], "native", split, frozenset(row["labels"]), known))
@@ -85,10 +89,13 @@ def _records(rows: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> dict[Split, 
 def _run(
     recipe: NativeRecipe, seed: int, rows: Sequence[dict[str, Any]], taxonomy: Taxonomy, run: Path, folders: Folders
 ) -> dict[str, dict[str, Any]]:
+    alone = recipe.model_copy(update={"seeds": [seed]})
+    refuse_other(alone, run)
     if (run / "scores.json").exists():
         scores: dict[str, dict[str, Any]] = json.loads((run / "scores.json").read_text("utf-8"))
         return scores
     run.mkdir(parents=True, exist_ok=True)
+    (run / RECIPE).write_text(alone.model_dump_json(indent=1), "utf-8")
     encoder, tokenizer = prepare_base(recipe.encoder, folders, run / BASE)
     preparation = Preparation(Encoder(tokenizer, recipe.max_tokens))
     records = _records(rows, taxonomy)

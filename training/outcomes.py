@@ -21,8 +21,8 @@ class Outcomes:
 
     `predicted`, `automatic` (decided `auto`), `true`, `known` [N, L]; `probability` [N, L], nan where a text had no answer.
     `pairs` [N, 3]: true positives, false positives and false negatives of (touchpoint, emotion), zero where pairs are not labelled.
-    `evidence` [N, 4]: spans shown for rightly found pairs, those of them that touch labelled words of the emotion, labelled spans
-    of those emotions, and those of them that are touched.
+    `evidence` [N, 4]: spans shown for pairs of rightly found emotions, those of them that touch labelled words of the emotion,
+    labelled spans of those emotions, and those of them that are touched.
     """
 
     records: Sequence[Record]

@@ -17,7 +17,7 @@ class _Strict(BaseModel):
 
 
 class Trim(_Strict):
-    """How the vocabulary is cut: the `words` commonest words of each language, and pieces seen `min_count` times in the corpora."""
+    """How the vocabulary is cut: the `words` commonest words of each language, and pieces that `min_count` texts of the corpora hold."""
 
     languages: list[str] = ["es", "en"]
     words: int = Field(30_000, gt=0)

@@ -11,13 +11,47 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from nlp_service.core.errors import InputError
-from nlp_service.core.taxonomy import GENERAL, MULTI_LABEL_HEADS, Head, Taxonomy
+from nlp_service.core.taxonomy import CLAUSE_HEADS, GENERAL, MULTI_LABEL_HEADS, Head, Taxonomy
 
 Split = Literal["train", "calibration", "dev"]
 SPLITS: tuple[Split, ...] = ("train", "calibration", "dev")
 
-_FIELDS = ("id", "lang", "split", "emotions", "touchpoints", "sentiment", "signals", "pairs")
+
+class _Shape(BaseModel):
+    """What a row must look like before its labels are read; fields that tell where a text comes from are free."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Place(_Shape):
+    quote: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class _Pair(_Place):
+    touchpoint: str
+    emotion: str
+
+
+class _Segment(_Place):
+    touchpoints: list[str]
+    emotions: list[str]
+
+
+class _Row(_Shape):
+    id: str
+    lang: str
+    split: str
+    emotions: list[str]
+    touchpoints: list[str]
+    sentiment: str
+    signals: list[str]
+    pairs: list[_Pair]
+    segments: list[_Segment] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +122,7 @@ def read_records(path: Path, taxonomy: Taxonomy, source: str, default_split: Spl
     for number, row in read_jsonl(path):
         if default_split:
             row.setdefault("split", default_split)
-        text = row.get("text")
-        if not isinstance(text, str):
-            raise InputError(f"{path}:{number}: text: missing or not a string")
-        yield _record(row, text, _quoted_spans, taxonomy, source, f"{path}:{number}")
+        yield _with_text(row, taxonomy, source, f"{path}:{number}")
 
 
 def read_references(path: Path, texts: Mapping[str, str], taxonomy: Taxonomy, source: str) -> Iterator[Record]:
@@ -102,8 +133,14 @@ def read_references(path: Path, texts: Mapping[str, str], taxonomy: Taxonomy, so
         yield _record(row, texts[row["id"]], _offset_spans, taxonomy, source, f"{path}:{number}")
 
 
+def _with_text(row: dict[str, Any], taxonomy: Taxonomy, source: str, where: str) -> Record:
+    if not isinstance(row.get("text"), str):
+        raise InputError(f"{where}: text: missing or not a string")
+    return _record(row, row["text"], _quoted_spans, taxonomy, source, where)
+
+
 def _record(row: dict[str, Any], text: str, spans_of: Any, taxonomy: Taxonomy, source: str, where: str) -> Record:
-    faults = [f"{key}: missing" for key in _FIELDS if key not in row]
+    faults = _shape_faults(row)
     if not faults:
         faults = _label_faults(row, taxonomy)
     spans = spans_of(row, text, faults) if not faults else []
@@ -116,7 +153,7 @@ def _record(row: dict[str, Any], text: str, spans_of: Any, taxonomy: Taxonomy, s
         positives=frozenset([*row["emotions"], *row["touchpoints"], *row["signals"], row["sentiment"]]),
         known=_all_labels(taxonomy),
         spans=tuple(spans),
-        exhaustive=frozenset({"emotions", "touchpoints"} if "segments" in row else ()),
+        exhaustive=frozenset(CLAUSE_HEADS if "segments" in row else ()),
         pairs=frozenset((p["touchpoint"], p["emotion"]) for p in row["pairs"]),
     )  # fmt: skip
 
@@ -126,16 +163,20 @@ def _all_labels(taxonomy: Taxonomy) -> frozenset[str]:
     return frozenset(taxonomy.label_ids)
 
 
+def _shape_faults(row: dict[str, Any]) -> list[str]:
+    try:
+        _Row.model_validate(row)
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, fault['loc']))}: {'missing' if fault['type'] == 'missing' else fault['msg']}" for fault in error.errors()
+        ]
+    return []
+
+
 def _label_faults(row: dict[str, Any], taxonomy: Taxonomy) -> list[str]:
-    shapes = {"pairs": {"touchpoint", "emotion"}, "segments": {"touchpoints", "emotions"}}
-    faults = [
-        f"{name}: an entry lacks {sorted(keys - entry.keys())}"
-        for name, keys in shapes.items()
-        for entry in row.get(name, ())
-        if keys - entry.keys()
-    ]
-    if faults:
-        return faults
+    faults = []
+    if row["lang"] not in taxonomy.languages:
+        faults.append(f"lang: {row['lang']!r} is none of {list(taxonomy.languages)}")
     for head in MULTI_LABEL_HEADS:
         unknown = sorted(set(row[head]) - {label.id for label in taxonomy.labels(head)})
         if unknown:
@@ -156,28 +197,33 @@ def _span_faults(row: dict[str, Any], spans: list[LabelledSpan]) -> list[str]:
     """Where segments are labelled, they and the record must tell the same."""
     if "segments" not in row:
         return []
-    shown = {label for segment in row["segments"] for head in ("emotions", "touchpoints") for label in segment[head]}
+    shown = {label for segment in row["segments"] for head in CLAUSE_HEADS for label in segment[head]}
     told = {*row["emotions"], *row["touchpoints"]}
     return [f"segments: {sorted(shown ^ told)} stand only in the record or only in its segments"] if shown != told else []
 
 
 def _quoted_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[LabelledSpan]:
-    """Spans of pairs and segments whose `quote` is copied from the text; its first occurrence counts."""
+    """Spans of pairs and segments whose `quote` is copied from the text.
+
+    The first place counts where it occurs; of a segment the first one behind the segment before, for they stand in order.
+    """
     spans = []
-    for key, labels in _quoted_labels(row):
-        start = text.find(key)
-        if start < 0 or not key:
-            faults.append(f"quote is not in the text: {key!r}")
-        else:
-            spans.append(LabelledSpan(start, start + len(key), labels))
+    for pair in row["pairs"]:
+        spans.append(_quoted(text, pair, {pair["touchpoint"], pair["emotion"]} - {GENERAL}, 0, faults))
+    behind = 0
+    for segment in row.get("segments", ()):
+        spans.append(_quoted(text, segment, {*segment["touchpoints"], *segment["emotions"]}, behind, faults))
+        behind = spans[-1].end
     return spans
 
 
-def _quoted_labels(row: dict[str, Any]) -> Iterator[tuple[str, frozenset[str]]]:
-    for pair in row["pairs"]:
-        yield pair.get("quote", ""), frozenset({pair["touchpoint"], pair["emotion"]} - {GENERAL})
-    for segment in row.get("segments", ()):
-        yield segment.get("quote", ""), frozenset([*segment["touchpoints"], *segment["emotions"]])
+def _quoted(text: str, place: dict[str, Any], labels: set[str], behind: int, faults: list[str]) -> LabelledSpan:
+    quote = place.get("quote") or ""
+    start = text.find(quote, behind) if quote else -1
+    start = text.find(quote) if quote and start < 0 else start
+    if start < 0:
+        faults.append(f"quote is not in the text: {quote!r}")
+    return LabelledSpan(start, start + len(quote), frozenset(labels))
 
 
 def _offset_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[LabelledSpan]:
@@ -194,22 +240,22 @@ def _offset_spans(row: dict[str, Any], text: str, faults: list[str]) -> list[Lab
     return spans
 
 
-def faults_of(path: Path, taxonomy: Taxonomy) -> list[str]:
-    """Every fault of a file of records with text: of each line, and ids and texts that occur twice."""
+def faults_of(paths: Iterable[Path], taxonomy: Taxonomy) -> list[str]:
+    """Every fault of files of records with text: of each line, and ids and texts that occur twice in any of them."""
     faults: list[str] = []
-    seen: dict[str, int] = {}
-    for number, row in read_jsonl(path):
-        try:
-            if not isinstance(row.get("text"), str):
-                raise InputError(f"{path}:{number}: text: missing or not a string")
-            record = _record(row, row["text"], _quoted_spans, taxonomy, path.stem, f"{path}:{number}")
-        except InputError as error:
-            faults.append(str(error))
-            continue
-        for what, key in (("id", record.id), ("text", normalised(record.text))):
-            first = seen.setdefault(f"{what} {key}", number)
-            if first != number:
-                faults.append(f"{path}:{number} {record.id}: {what} is that of line {first}")
+    seen: dict[str, str] = {}
+    for path in paths:
+        for number, row in read_jsonl(path):
+            where = f"{path}:{number}"
+            try:
+                record = _with_text(row, taxonomy, path.stem, where)
+            except InputError as error:
+                faults.append(str(error))
+                continue
+            for what, key in (("id", record.id), ("text", normalised(record.text))):
+                first = seen.setdefault(f"{what} {key}", where)
+                if first != where:
+                    faults.append(f"{where} {record.id}: {what} is that of {first}")
     return faults
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
+from pydantic import BaseModel
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -64,20 +65,19 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
 
     Raises InputError where `run` belongs to another recipe, or no source holds a held-back record.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    text = recipe.model_dump_json(indent=1)
-    if (run / RECIPE).exists() and (run / RECIPE).read_text("utf-8") != text:
-        raise InputError(f"{run}: holds a run of another recipe; choose another folder or remove it")
-    (run / RECIPE).write_text(text, "utf-8")
-    (run / ENVIRONMENT).write_text(json.dumps(describe_environment(), indent=1))
-
+    refuse_other(recipe, run)
     taxonomy = Taxonomy.default()
     with PartialState().main_process_first():  # the others then find the base made
         network, tokenizer = _first_network(recipe, folders, run, taxonomy)
+        if not (run / RECIPE).exists():
+            (run / RECIPE).write_text(recipe.model_dump_json(indent=1), "utf-8")
+            (run / ENVIRONMENT).write_text(json.dumps(describe_environment(), indent=1))
     pad_id = network.encoder.config.pad_token_id  # type: ignore[union-attr]
     data = load(recipe, folders, taxonomy)
     if not data.held_back["calibration"]:
         raise InputError("no source holds a record of split `calibration`: nothing could tell the best epoch")
+    if not any(data.train.values()):
+        raise InputError("no source holds a record of split `train`")
     sources, held_back = _encode(recipe, data, Preparation(Encoder(tokenizer, recipe.max_tokens)), taxonomy)
     tokens = recipe.optimisation.tokens_per_batch
     for i, source in enumerate(recipe.sources):
@@ -86,13 +86,20 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
             sources[i], doubtful = without_doubtful(sources[i], p, taxonomy)
             print(f"{source.name}: {doubtful} doubtful labels of {len(sources[i])} texts are left out")  # noqa: T201
     if recipe.teacher:
-        teacher, _ = load_network(Path(recipe.teacher))
+        teacher, its = load_network(Path(recipe.teacher))
+        if its.get_vocab() != tokenizer.get_vocab():
+            raise InputError(f"teacher {recipe.teacher}: its vocabulary is another one")
         sources = [with_teacher(rows, teacher, pad_id, tokens) for rows in sources]
+    _write_metrics(run, data)  # now, for a run that is stopped by hand and another one starts from
     progress = train(recipe, network, pad_id, sources, held_back, taxonomy, run)
-    (run / METRICS).write_text(
-        json.dumps({"best_epoch": progress.best_epoch, "history": progress.history, "sources": _counts(data)}, indent=1)
-    )
+    _write_metrics(run, data, best_epoch=progress.best_epoch, history=progress.history)
     return progress
+
+
+def refuse_other(recipe: BaseModel, run: Path) -> None:
+    """Raises InputError where the folder `run` holds a run of another recipe."""
+    if (run / RECIPE).exists() and type(recipe).model_validate_json((run / RECIPE).read_text("utf-8")) != recipe:
+        raise InputError(f"{run}: holds a run of another recipe; choose another folder or remove it")
 
 
 def _first_network(recipe: Recipe, folders: Folders, run: Path, taxonomy: Taxonomy) -> tuple[CxNetwork, Tokenizer]:
@@ -103,14 +110,16 @@ def _first_network(recipe: Recipe, folders: Folders, run: Path, taxonomy: Taxono
     network, tokenizer = load_network(Path(recipe.start_from))
     if recipe.encoder.layers:
         keep_layers(network.encoder, recipe.encoder.layers)  # type: ignore[arg-type]
-    (run / BASE).mkdir(exist_ok=True)
+    (run / BASE).mkdir(parents=True, exist_ok=True)
     network.encoder.config.save_pretrained(run / BASE)  # type: ignore[union-attr, operator]
     tokenizer.save(str(run / BASE / "tokenizer.json"))
     return network, tokenizer
 
 
 def load_network(run: Path) -> tuple[CxNetwork, Tokenizer]:
-    """The best network of a finished run (fp32) and its tokenizer."""
+    """The best network of a run (fp32) and its tokenizer. Raises InputError where `run` has none yet."""
+    if not (run / BEST).exists():
+        raise InputError(f"{run}: no {BEST}; a run has one after its first epoch")
     weights = load_file(run / BEST)
     config = AutoConfig.from_pretrained(run / BASE, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     encoder = AutoModel.from_config(config, add_pooling_layer=False, attn_implementation="sdpa")
@@ -137,5 +146,7 @@ def _encode(recipe: Recipe, data: TrainingData, preparation: Preparation, taxono
     return sources, held_back
 
 
-def _counts(data: TrainingData) -> dict[str, dict[str, int]]:
-    return {name: {"rows": len(records), "left_out": data.left_out[name]} for name, records in data.train.items()}
+def _write_metrics(run: Path, data: TrainingData, **figures: object) -> None:
+    if PartialState().is_main_process:
+        sources = {name: {"rows": len(records), "left_out": data.left_out[name]} for name, records in data.train.items()}
+        (run / METRICS).write_text(json.dumps({**figures, "sources": sources}, indent=1))

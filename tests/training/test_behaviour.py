@@ -63,4 +63,6 @@ def test_derived_cases_change_the_text_and_want_it_read_alike() -> None:
 
 def test_floors_rise_to_one_case_below_what_is_reached_and_never_sink() -> None:
     rates = {("irony", "en"): Rate(18, 24, ()), ("irony", "es"): Rate(2, 24, ()), ("typos", "es"): Rate(0, 5, ())}
-    assert raised_floors({"irony": {"en": 0.1, "es": 0.5}}, rates) == {"irony": {"en": 0.7, "es": 0.5}, "typos": {"es": 0.0}}
+    assert raised_floors({"irony": {"en": 0.1, "es": 0.5}, "emojis": {"es": 0.3}}, rates) == {
+        "emojis": {"es": 0.3}, "irony": {"en": 0.7, "es": 0.5}, "typos": {"es": 0.0},
+    }  # fmt: skip

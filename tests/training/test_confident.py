@@ -14,7 +14,7 @@ JOY = TAXONOMY.index["joy"]
 def example(joy: int) -> Example:
     targets = np.zeros((2, L), np.int8)
     targets[:, JOY] = joy
-    return Example(EncodedWindow([0, 5, 2], [(0, 3), (1, 2)], [0], 1), targets, 0, 1.0)
+    return Example(EncodedWindow([0, 5, 2], [(0, 3), (1, 2)], [0]), targets, 0, 1.0)
 
 
 def test_labels_that_the_network_contradicts_confidently_become_unknown() -> None:

@@ -17,9 +17,7 @@ OPTIONS = Optimisation(epochs=1)
 
 def example(tokens: int, clauses: int) -> Example:
     spans = [(0, tokens), *((1, 2) for _ in range(clauses))]
-    return Example(
-        EncodedWindow([0, *range(5, 3 + tokens), 2], spans, list(range(clauses)), 1), np.zeros((1 + clauses, L), np.int8), 0, 1.0
-    )
+    return Example(EncodedWindow([0, *range(5, 3 + tokens), 2], spans, list(range(clauses))), np.zeros((1 + clauses, L), np.int8), 0, 1.0)
 
 
 def test_the_teacher_s_logits_stand_beside_the_targets_whatever_the_batch() -> None:

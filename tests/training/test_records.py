@@ -7,7 +7,7 @@ import pytest
 
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
-from training.records import LabelledSpan, Record, find, normalised, read_jsonl, read_records, read_references
+from training.records import LabelledSpan, Record, faults_of, find, normalised, read_jsonl, read_records, read_references
 
 TAXONOMY = Taxonomy.default()
 TEXT = "El repartidor llegó tarde, pero fue muy amable"
@@ -63,6 +63,17 @@ def test_labelled_segments_are_exhaustive(tmp_path: Path) -> None:
     assert len(record.spans) == 4
 
 
+def test_words_that_stand_twice_are_those_behind_the_segment_before(tmp_path: Path) -> None:
+    text = "Mal. El baño, limpio. Mal."
+    segments = [
+        {"quote": "El baño, limpio.", "emotions": [], "touchpoints": ["premises"]},
+        {"quote": "Mal.", "emotions": ["frustration"], "touchpoints": []},
+    ]
+    pairs = [{"touchpoint": "general", "emotion": "frustration", "quote": "Mal"}]
+    [record] = read(tmp_path, row(text=text, emotions=["frustration"], touchpoints=["premises"], pairs=pairs, segments=segments))
+    assert [span.start for span in record.spans] == [0, 5, 22]
+
+
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "emotion": ({"emotions": ["rage", "frustration", "satisfaction"]}, r"emotions: unknown \['rage'\]"),
     "touchpoint": ({"touchpoints": ["delivery", "staff", "parking"]}, r"touchpoints: unknown \['parking'\]"),
@@ -85,6 +96,10 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
         {"segments": [{"quote": "llegó tarde", "emotions": ["frustration"], "touchpoints": ["delivery"]}]},
         r"segments: \['satisfaction', 'staff'\]",
     ),
+    "language": ({"lang": "fr"}, "lang: 'fr'"),
+    "no list": ({"emotions": None}, "emotions: Input should be a valid list"),
+    "a pair that is none": ({"pairs": ["delivery"]}, "pairs.0: Input should be"),
+    "a quote that is none": ({"pairs": [{"touchpoint": "staff", "emotion": "joy", "quote": 3}]}, "pairs.0.quote: Input should be"),
     "no text": ({"text": None}, "text: missing or not a string"),
 }  # fmt: skip
 
@@ -115,6 +130,14 @@ def test_all_faults_of_a_line_are_named_at_once(tmp_path: Path) -> None:
 def test_a_line_that_is_no_record(tmp_path: Path, line: str, named: str) -> None:
     with pytest.raises(InputError, match=rf"a\.jsonl:2: {named}"):
         read(tmp_path, row(), line)
+
+
+def test_what_stands_twice_in_any_of_the_files_is_a_fault(tmp_path: Path) -> None:
+    one, other = write(tmp_path / "a.jsonl", row()), write(tmp_path / "b.jsonl", row(id="r2"), row(text=TEXT + " otra vez", id="r1"))
+    assert [fault.rpartition("/")[2] for fault in faults_of([one], TAXONOMY)] == []
+    by_text, by_id = faults_of([one, other], TAXONOMY)
+    assert "b.jsonl:1 r2: text is that of" in by_text
+    assert "b.jsonl:2 r1: id is that of" in by_id
 
 
 def test_gzip_is_read_too(tmp_path: Path) -> None:

@@ -76,12 +76,14 @@ def check(sheet: _Sheets, answers: _Answers) -> None:
 @app.command("import")
 def import_(
     answers: _Answers,
-    out: Annotated[Path, typer.Option(help="file of labels by reference, for example data/real/selected.jsonl")],
+    out: Annotated[Path, typer.Option(help="file of labels by reference, a new one, for example data/real/third.jsonl")],
     corpora: Annotated[Path, typer.Option(envvar="CX_CORPORA", help="folder of the public corpora")],
 ) -> None:
     """Turn readings of corpus rows into labels by reference: the row's id, labels and offsets, never its text."""
     from training.annotation.references import as_references
 
+    if out.exists():
+        raise InputError(f"{out}: exists; its labels would be lost")
     faults: list[str] = []
     rows = as_references(answers, corpora, Taxonomy.default(), faults)
     _stop_on(faults)
@@ -134,11 +136,19 @@ def settle(files: _Records, readings: _Readings = _READINGS) -> None:
 
 
 @app.command("agreement")
-def agreement_(files: _Records, readings: _Readings = _READINGS) -> None:
+def agreement_(
+    files: _Records,
+    readings: _Readings = _READINGS,
+    split: Annotated[str, typer.Option(help="only the records of this split")] = "all",
+    with_settled: Annotated[
+        bool, typer.Option(help="the second reader beside the settled labels: what a person reaches where a model is measured")
+    ] = False,
+) -> None:
     """How far the first and the second reader agree, label by label."""
-    records, taxonomy = _read(files), Taxonomy.default()
+    records, taxonomy = [record for record in _read(files) if split in ("all", record["split"])], Taxonomy.default()
     clauses = clause_counts(records)
-    first, second = (load_readings(readings / f"{name}.txt", clauses, taxonomy) for name in ("first", "second"))
+    second = load_readings(readings / "second.txt", clauses, taxonomy)
+    first = {r["id"]: reading_of(r) for r in records} if with_settled else load_readings(readings / "first.txt", clauses, taxonomy)
     languages = {record["id"]: record["lang"] for record in records}
     typer.echo(agreement_table(agreement(first, second, languages, taxonomy), taxonomy))
 

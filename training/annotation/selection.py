@@ -13,7 +13,7 @@ from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Feedback
 from nlp_service.pipeline import Pipeline
 from training.corpora import has_mapping, load_corpus, read_corpus
-from training.data import Folders, held_back_rows
+from training.data import Folders, held_back_texts
 from training.records import Record, normalised, read_jsonl
 from training.translations import translations
 
@@ -54,7 +54,7 @@ def select(pipeline: Pipeline, folders: Folders, wanted: Mapping[tuple[str, str]
     other = translations(corpora)
     done = {row["id"] for path in folders.data.glob("real/*.jsonl") for _, row in read_jsonl(path)}
     done |= {other[key] for key in done if key in other}
-    forbidden = held_back_rows(corpora, folders.data)
+    forbidden = held_back_texts(folders)
     chosen: list[Candidate] = []
     for (corpus, language), count in wanted.items():
         pool = [row for row in load_corpus(corpora, corpus) if row["lang"] == language and row["split"] in ("train", "unlabelled")]

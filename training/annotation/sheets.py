@@ -1,6 +1,7 @@
 """Sheets that a labeller reads and the readings that come back: one line a text, labels by clause number.
 
-A sheet numbers the clauses that the pipeline itself finds, so a reading tells for every clause what it carries:
+A sheet numbers the clauses of the whole text, quoted mail and signatures included, so a reading tells for every clause what it
+carries, also where the pipeline later reads less:
 
     ### esa-014 es                                      esa-014|mixed|advocacy|1:staff/satisfaction 2:price 3:price/disappointment
     1 El camarero fue amabilísimo.
@@ -71,7 +72,7 @@ class Reading:
 
 
 def clauses_of(text: str, language: str) -> list[Offsets]:
-    """The clauses that a sheet numbers: those of the pipeline. `language`: `en`, anything else is read by the Spanish rules."""
+    """The clauses that a sheet numbers, those of the whole text. `language`: `en`, anything else is read by the Spanish rules."""
     return segment(prepare(text), "en" if language == "en" else "es")
 
 
