@@ -83,6 +83,8 @@ def test_unsupported_language(server):
 )
 def test_odd_characters_keep_their_offsets(server, text):
     analysis = server.analyze({"text": text}).json()
+    assert analysis["status"] == "ok"
+    assert analysis["segments"]
     for segment in analysis["segments"]:
         assert segment["text"] == text[segment["start"] : segment["end"]]
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_bundle import WORDS, build_tiny_bundle, edit_manifest, rewrite_weights, tiny_tokenizer
+from tiny_bundle import build_tiny_bundle, edit_manifest, rewrite_weights, tiny_tokenizer
 
 from nlp_service.core.errors import BundleError
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.bundle import MANIFEST, TOKENIZER, WEIGHTS, Bundle, read_manifest, sha256, write_manifest
+from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.openvino_runtime import OpenVinoRuntime
 from nlp_service.pipeline import Pipeline
 
@@ -183,5 +184,14 @@ def test_missing_weights_are_refused(folder: Path, name: str) -> None:
 
 def test_what_loads_also_runs(folder: Path) -> None:
     bundle = Bundle.load(folder)
-    assert OpenVinoRuntime(bundle, "fp32").description == "openvino cpu f32"
-    assert len(WORDS) > 20
+    runtime = OpenVinoRuntime(bundle, "fp32")
+    assert runtime.description == "openvino cpu f32"
+    [logits] = runtime.infer([EncodedWindow([0, 5, 2], [(0, 3)], [])])
+    assert logits.shape == (1, 40)
+    assert np.isfinite(logits).all()
+
+
+def test_weights_that_nothing_reads_are_refused(folder: Path) -> None:
+    rewrite_weights(folder, lambda weights: weights.update({"encoder.pooler.dense.weight": np.zeros((2, 2), np.float16)}))
+    with pytest.raises(BundleError, match=f"{WEIGHTS}.*encoder.pooler.dense.weight"):
+        Bundle.load(folder)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_bundle import PAD_ID, tiny_architecture, tiny_tokenizer
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import CxNetwork, build_encoder
 from nlp_service.preparation import Preparation
+from training import loop
 from training.examples import UNKNOWN, Example, examples
 from training.loop import BEST, Progress, _epoch_batches, _rows_of_epoch, _schedule, batch_loss, train
 from training.recipe import Optimisation, Recipe
@@ -173,11 +175,19 @@ def test_a_run_that_stopped_early_stays_stopped(tmp_path: Path) -> None:
     assert len(run_training(options, tmp_path)[1].history) == 2
 
 
-def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path) -> None:
-    _, progress = run_training(recipe(epochs=2), tmp_path)
-    stored = json.loads((tmp_path / "checkpoint" / "progress.json").read_text())
-    assert stored["best_epoch"] == progress.best_epoch
-    assert stored["epoch"] == 2
+def test_the_best_epoch_is_kept_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def judge(model: CxNetwork, *_: object) -> dict[str, float]:
+        seen.append(model.heads.value.weight.detach().clone())
+        return {"score": 1.0 / len(seen)}
+
+    monkeypatch.setattr(loop, "held_back_score", judge)
+    model, progress = run_training(recipe(epochs=2), tmp_path)
+    assert progress.best_epoch == 0
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(model.heads.value.weight, seen[0])
+    assert torch.equal(load_file(tmp_path / BEST)["heads.value.weight"], seen[0])
 
 
 def test_held_back_texts_that_cannot_tell_everything_still_choose(tmp_path: Path) -> None:
