@@ -15,8 +15,8 @@ from training.run import BASE, ENVIRONMENT, METRICS, RECIPE
 def average(runs: Sequence[Path], out: Path) -> None:
     """Writes a run folder whose weights are the mean of those of `runs`; a bundle can be made of it.
 
-    Meaningful for runs that start from the same weights and differ in seed or data order. Raises InputError where their networks
-    are not of one shape.
+    Meaningful for runs that start from the same weights and differ in seed or data order, and for steps of one chain. A run that is
+    named twice weighs twice; the first one gives its recipe. Raises InputError where their networks are not of one shape.
     """
     if len(runs) < 2:
         raise InputError("average: give two runs or more")
@@ -32,5 +32,5 @@ def average(runs: Sequence[Path], out: Path) -> None:
     shutil.copytree(runs[0] / BASE, out / BASE, dirs_exist_ok=True)
     for name in (RECIPE, ENVIRONMENT):
         shutil.copy(runs[0] / name, out / name)
-    each = [json.loads((run / METRICS).read_text("utf-8")) for run in runs]
-    (out / METRICS).write_text(json.dumps({**each[0], "averaged": [m["history"] for m in each]}, indent=1), "utf-8")
+    metrics = json.loads((runs[0] / METRICS).read_text("utf-8"))
+    (out / METRICS).write_text(json.dumps({**metrics, "averaged": [run.name for run in runs]}, indent=1), "utf-8")

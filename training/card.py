@@ -73,8 +73,8 @@ def card(manifest: Manifest, comparison: str = "") -> str:
 
 
 def _made(training: dict[str, Any]) -> str:
-    if training["averaged"] > 1:
-        return f"the mean of {training['averaged']} runs"
+    if training["averaged"]:
+        return f"the mean of the runs {', '.join(training['averaged'])}"
     return f"seed {training['recipe']['seed']}, best epoch {training['best_epoch'] + 1}"
 
 

@@ -111,7 +111,7 @@ def _provenance(run: Path, recipe: Recipe, metrics: dict[str, Any], data: Traini
         "recipe": recipe.model_dump(mode="json"),
         "environment": json.loads((run / ENVIRONMENT).read_text("utf-8")),
         "best_epoch": metrics["best_epoch"],
-        "averaged": len(metrics.get("averaged", [recipe])),
+        "averaged": metrics.get("averaged", []),
         "sources": _sources(recipe, metrics, data),
         "held_back": {split: len(records) for split, records in data.held_back.items()},
     }
