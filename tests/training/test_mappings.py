@@ -34,7 +34,7 @@ def absent(record: Record) -> set[str]:
 
 
 def test_every_corpus_has_its_table() -> None:
-    assert NAMES == ["banking77", "bitext", "brighter", "clinc", "goemotions", "mabsa", "mams", "nlupp", "xed"]
+    assert NAMES == ["banking77", "bitext", "brighter", "cfpb", "clinc", "goemotions", "mabsa", "mams", "nlupp", "xed"]
 
 
 @pytest.mark.parametrize("name", NAMES)

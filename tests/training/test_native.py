@@ -34,7 +34,7 @@ def test_a_corpus_is_learned_in_its_own_labels(tmp_path: Path) -> None:
         text, lang, labels = kinds[i * 7 // 5 % 3]  # not in step with the rows that are set aside
         row = {
             "id": str(i),
-            "text": f"{text} {'hotel room'.split()[i % 2]}",
+            "text": f"{text} {('clean dirty' if i > 83 else 'hotel room').split()[i % 2]}",  # no text stands on both sides
             "lang": lang,
             "split": "dev" if i > 83 else "train",
             "labels": labels,
