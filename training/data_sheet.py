@@ -77,7 +77,7 @@ def tables(rows: Sequence[Row], taxonomy: Taxonomy) -> list[Table]:
         "typing": lambda r: marks(r) or ["(plain)"],
         "labels a text": lambda r: [str(len(r["emotions"]) + len(r["touchpoints"]))],
     }
-    order = {
+    order: dict[str, Sequence[str]] = {
         "split": list(SPLITS), "emotion": [*emotions, "(none)"], "touchpoint": [*touchpoints, "(none)"],
         "length in words": [length_class("w " * n) for n in (1, *(bound + 1 for bound in LENGTHS))],
     }  # fmt: skip

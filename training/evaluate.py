@@ -107,9 +107,9 @@ def _head_figures(tp: Floats, fp: Floats, fn: Floats, labels: Sequence[str]) -> 
 
 def _sentiment_figures(p: Floats, predicted: NDArray[np.bool_], true: NDArray[np.bool_], weights: Floats) -> dict[str, Any]:
     told = true.any(axis=1)
-    right = (predicted & true).any(axis=1)
+    right = np.asarray((predicted & true).any(axis=1))
     with np.errstate(invalid="ignore"):
-        accuracy = (weights @ right) / (weights @ told)
+        accuracy: Floats = (weights @ right) / (weights @ told)
     sure = told & ~np.isnan(p[:, 0])
     ece = expected_calibration_error(p[sure].max(axis=1), right[sure])
     return {"accuracy": _rounded(accuracy[0]), **_interval("accuracy", accuracy), "ece": ece}

@@ -21,7 +21,7 @@ UNKNOWN = -1
 class Example:
     """One window. `targets` [S, L] holds 1, 0 or UNKNOWN: row 0 for the window as a text, the others for its clauses.
 
-    `noised`: a copy of another example, to be read in its stead now and then. `teacher` [S, L]: logits of a teacher, if any.
+    `noised`: a copy of another example, to be read in its stead now and then.
     """
 
     window: EncodedWindow
@@ -29,7 +29,6 @@ class Example:
     source: int
     loss_weight: float
     noised: bool = False
-    teacher: NDArray[np.float16] | None = None
 
 
 def examples(
@@ -88,10 +87,7 @@ def _window_targets(text: NDArray[np.int8], clauses: NDArray[np.int8], taxonomy:
 
 
 def collate(batch: Sequence[Example], pad_id: int) -> dict[str, Tensor]:
-    """Padded tensors: `input_ids`, `attention_mask` [B, T], `spans` [B, S, T], `targets` [B, S, L], `loss_weight` [B].
-
-    And `teacher` [B, S, L] where the examples have one, nan in the padding.
-    """
+    """Padded tensors: `input_ids`, `attention_mask` [B, T], `spans` [B, S, T], `targets` [B, S, L], `loss_weight` [B]."""
     tokens = max(len(e.window.input_ids) for e in batch)
     rows = max(len(e.window.spans) for e in batch)
     labels = batch[0].targets.shape[1]
@@ -109,10 +105,6 @@ def collate(batch: Sequence[Example], pad_id: int) -> dict[str, Tensor]:
         "input_ids": ids, "attention_mask": mask, "spans": spans, "targets": targets,
         "loss_weight": np.array([e.loss_weight for e in batch], np.float32),
     }  # fmt: skip
-    if batch[0].teacher is not None:
-        arrays["teacher"] = np.full(targets.shape, np.nan, np.float32)
-        for i, example in enumerate(batch):
-            arrays["teacher"][i, : len(example.targets)] = example.teacher
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

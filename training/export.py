@@ -119,7 +119,8 @@ def _provenance(run: Path, recipe: Recipe, metrics: dict[str, Any], data: Traini
 
 def _sources(recipe: Recipe, metrics: dict[str, Any], data: TrainingData) -> list[dict[str, Any]]:
     """`name`, `kind` and `rows` of all that the weights have learned from: of references each corpus, and the corpora of every step."""
-    records, corpora = [], {}
+    records: list[dict[str, Any]] = []
+    corpora: dict[str, dict[str, Any]] = {}
     references: Counter[str] = Counter()
     for source in recipe.sources:
         if source.kind == "records":

@@ -87,6 +87,9 @@ class Optimisation(_Strict):
     positive_weight_power: float = Field(0.0, ge=0, le=1, description="weight of positives = (negatives / positives) ** power")
     negative_focus: float = Field(0.0, ge=0, description="asymmetric loss: negatives weigh p ** focus (Ridnik et al. 2021)")
     distillation: float = Field(0.5, ge=0, le=1, description="share of the loss that is the distance to the teacher, where there is one")
+    state_distillation: float = Field(
+        0.0, ge=0, description="weight of the distance to the teacher's states, layer by layer, beside the rest of the loss"
+    )
     freeze_word_embeddings: bool = True
     precision: Literal["auto", "no", "bf16", "fp16"] = Field("auto", description="auto: bf16 where the hardware multiplies it, else fp32")
     max_grad_norm: float = Field(1.0, gt=0)

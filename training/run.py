@@ -18,12 +18,12 @@ from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import CxNetwork
 from nlp_service.preparation import Preparation
 from training.base_model import load_base
+from training.checkpoint import Progress
 from training.confident import without_doubtful
 from training.corpora import corpus_texts
 from training.data import Folders, TrainingData, load
-from training.distil import with_teacher
 from training.examples import Example, examples
-from training.loop import BEST, Progress, describe_environment, train
+from training.loop import BEST, describe_environment, train
 from training.noise import noised
 from training.reading import text_probabilities
 from training.recipe import CorpusSource, EncoderConfig, Recipe
@@ -72,7 +72,7 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
         if not (run / RECIPE).exists():
             (run / RECIPE).write_text(recipe.model_dump_json(indent=1), "utf-8")
             (run / ENVIRONMENT).write_text(json.dumps(describe_environment(), indent=1))
-    pad_id = network.encoder.config.pad_token_id  # type: ignore[union-attr]
+    pad_id = network.encoder.config.pad_token_id
     data = load(recipe, folders, taxonomy)
     if not data.held_back["calibration"]:
         raise InputError("no source holds a record of split `calibration`: nothing could tell the best epoch")
@@ -85,13 +85,9 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
             p = text_probabilities(network, sources[i], pad_id, tokens)
             sources[i], doubtful = without_doubtful(sources[i], p, taxonomy)
             print(f"{source.name}: {doubtful} doubtful labels of {len(sources[i])} texts are left out")  # noqa: T201
-    if recipe.teacher:
-        teacher, its = load_network(Path(recipe.teacher))
-        if its.get_vocab() != tokenizer.get_vocab():
-            raise InputError(f"teacher {recipe.teacher}: its vocabulary is another one")
-        sources = [with_teacher(rows, teacher, pad_id, tokens) for rows in sources]
+    teacher = _teacher(recipe.teacher, network, tokenizer) if recipe.teacher else None
     _write_metrics(run, data)  # now, for a run that is stopped by hand and another one starts from
-    progress = train(recipe, network, pad_id, sources, held_back, taxonomy, run)
+    progress = train(recipe, network, pad_id, sources, held_back, taxonomy, run, teacher)
     _write_metrics(run, data, best_epoch=progress.best_epoch, history=progress.history)
     return progress
 
@@ -109,11 +105,21 @@ def _first_network(recipe: Recipe, folders: Folders, run: Path, taxonomy: Taxono
         return CxNetwork(encoder, len(taxonomy.label_ids)), tokenizer
     network, tokenizer = load_network(Path(recipe.start_from))
     if recipe.encoder.layers:
-        keep_layers(network.encoder, recipe.encoder.layers)  # type: ignore[arg-type]
+        keep_layers(network.encoder, recipe.encoder.layers)
     (run / BASE).mkdir(parents=True, exist_ok=True)
-    network.encoder.config.save_pretrained(run / BASE)  # type: ignore[union-attr, operator]
+    network.encoder.config.save_pretrained(run / BASE)
     tokenizer.save(str(run / BASE / "tokenizer.json"))
     return network, tokenizer
+
+
+def _teacher(run: str, network: CxNetwork, tokenizer: Tokenizer) -> CxNetwork:
+    """The network of the finished run `run`. Raises InputError where `network` could not learn from it."""
+    teacher, its = load_network(Path(run))
+    if its.get_vocab() != tokenizer.get_vocab():
+        raise InputError(f"teacher {run}: its vocabulary is another one")
+    if teacher.encoder.config.hidden_size != network.encoder.config.hidden_size:
+        raise InputError(f"teacher {run}: its states are of another size")
+    return teacher
 
 
 def load_network(run: Path) -> tuple[CxNetwork, Tokenizer]:

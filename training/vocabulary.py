@@ -80,7 +80,7 @@ def trim(model: PreTrainedModel, tokenizer: Tokenizer, config: Trim, words: Iter
     # The table may be padded past the tokenizer's pieces or, as in the offline copy, lack the mask token: keep what exists.
     rows = torch.stack([old_table[i] if i < len(old_table) else old_table.mean(0) for i in keep])
     pad = _spec_id(spec, "<pad>")
-    model.set_input_embeddings(nn.Embedding.from_pretrained(rows, freeze=False, padding_idx=pad))
+    model.set_input_embeddings(nn.Embedding.from_pretrained(rows, freeze=False, padding_idx=pad))  # type: ignore[no-untyped-call]
     model.config.vocab_size, model.config.pad_token_id = len(keep), pad
     return Tokenizer.from_str(json.dumps(spec, ensure_ascii=False))
 

@@ -42,16 +42,24 @@ class SpanHeads(nn.Module):
 class CxNetwork(nn.Module):
     """An encoder of `transformers` (BERT or XLM-RoBERTa kind) with `SpanHeads`."""
 
-    def __init__(self, encoder: nn.Module, labels: int, soft_cap: float = SOFT_CAP) -> None:
+    encoder: PreTrainedModel
+
+    def __init__(self, encoder: PreTrainedModel, labels: int, soft_cap: float = SOFT_CAP) -> None:
         super().__init__()
         self.encoder = encoder
-        self.heads = SpanHeads(encoder.config.hidden_size, labels, soft_cap)  # type: ignore[union-attr, arg-type]
+        self.heads = SpanHeads(encoder.config.hidden_size, labels, soft_cap)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor) -> Tensor:
         """`input_ids`, `attention_mask` [B, T], `spans` [B, S, T] -> logits [B, S, L]."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         logits: Tensor = self.heads(states, spans)
         return logits
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What `forward` gives, and the states [B, T, H] of the embeddings and of each layer."""
+        out = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        logits: Tensor = self.heads(out.last_hidden_state, spans)
+        return logits, out.hidden_states
 
 
 def build_encoder(shape: Architecture) -> PreTrainedModel:

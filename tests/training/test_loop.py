@@ -16,8 +16,11 @@ from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import CxNetwork, build_encoder
 from nlp_service.preparation import Preparation
 from training import loop
+from training.batches import epoch_batches, rows_of_epoch
+from training.checkpoint import Progress
 from training.examples import UNKNOWN, Example, examples
-from training.loop import BEST, Progress, _epoch_batches, _rows_of_epoch, _schedule, batch_loss, train
+from training.loop import BEST, _schedule, train
+from training.losses import batch_loss
 from training.recipe import Optimisation, Recipe
 from training.records import Record
 
@@ -126,7 +129,7 @@ def test_frozen_word_embeddings_stay(tmp_path: Path) -> None:
     assert not torch.equal(before["heads.value.weight"], after["heads.value.weight"])
 
 
-STEPS = len(_epoch_batches(recipe(), [ROWS], 0, 1))
+STEPS = len(epoch_batches(recipe(), [ROWS], 0, 1))
 
 
 @pytest.mark.parametrize("passes", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS + 3], ids="first end evaluation between second".split())
@@ -260,7 +263,7 @@ def test_batches_cover_every_row_once_an_epoch() -> None:
     options = recipe({"name": "a", "kind": "records", "paths": ["x"]}, {"name": "b", "kind": "records", "paths": ["y"]})
     sources = [ROWS, HELD_BACK]
     for epoch in range(3):
-        batches = _epoch_batches(options, sources, epoch, 1)
+        batches = epoch_batches(options, sources, epoch, 1)
         assert sorted(row for batch in batches for row in batch) == [(0, i) for i in range(72)] + [(1, i) for i in range(24)]
         for batch in batches:
             longest = max(len(sources[s][i].window.input_ids) for s, i in batch)
@@ -268,18 +271,18 @@ def test_batches_cover_every_row_once_an_epoch() -> None:
 
 
 def test_batches_are_the_same_on_every_resume_and_differ_between_epochs() -> None:
-    assert _epoch_batches(recipe(), [ROWS], 1, 1) == _epoch_batches(recipe(), [ROWS], 1, 1)
-    assert _epoch_batches(recipe(), [ROWS], 1, 1) != _epoch_batches(recipe(), [ROWS], 0, 1)
+    assert epoch_batches(recipe(), [ROWS], 1, 1) == epoch_batches(recipe(), [ROWS], 1, 1)
+    assert epoch_batches(recipe(), [ROWS], 1, 1) != epoch_batches(recipe(), [ROWS], 0, 1)
 
 
 def test_every_process_has_as_many_batches() -> None:
-    assert len(_epoch_batches(recipe(), [ROWS], 0, 3)) % 3 == 0
+    assert len(epoch_batches(recipe(), [ROWS], 0, 3)) % 3 == 0
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(10, 4), (10, 10), (10, 3), (7, 20), (1, 3)])
 def test_a_share_of_a_source_goes_through_all_rows_before_any_comes_again(count: int, wanted: int) -> None:
     [source] = recipe({"name": "a", "kind": "records", "paths": ["x"], "rows_per_epoch": wanted}).sources
-    drawn = [_rows_of_epoch(source, count, epoch, 5).tolist() for epoch in range(12)]
+    drawn = [rows_of_epoch(source, count, epoch, 5).tolist() for epoch in range(12)]
     assert all(len(rows) == wanted for rows in drawn)
     endless = [row for rows in drawn for row in rows]
     for start in range(0, len(endless) - count + 1, count):

@@ -14,8 +14,8 @@ from nlp_service.model.network import build_encoder
 from nlp_service.preparation import Preparation
 from training.ablation import ablate
 from training.average import average
+from training.batches import epoch_batches
 from training.data import Folders, load
-from training.loop import _epoch_batches
 from training.recipe import Recipe
 from training.run import _encode, keep_layers, load_network, start
 
@@ -120,7 +120,7 @@ def test_noised_copies_are_drawn_now_and_then(folders: Folders, tmp_path: Path) 
     (rows,), _ = _encode(recipe(folders, sources=[source]), data, Preparation(Encoder(tokenizer, 32)), Taxonomy.default())
     assert [row.noised for row in rows] == [False] * 31 + [True] * 31
     assert any(a.window.input_ids != b.window.input_ids for a, b in zip(rows[:31], rows[31:], strict=True))
-    chosen = [i for batch in _epoch_batches(recipe(folders, sources=[source]), [rows], 0, 1) for _, i in batch]
+    chosen = [i for batch in epoch_batches(recipe(folders, sources=[source]), [rows], 0, 1) for _, i in batch]
     assert len(chosen) == 31
     assert {i % 31 for i in chosen} == set(range(31))  # each row or its copy
     assert 5 < sum(i >= 31 for i in chosen) < 26
