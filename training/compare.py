@@ -44,6 +44,6 @@ def comparison_table(measured: Sequence[Measured]) -> str:
     for one in measured:
         lines.append(f"| {one.name} | " + " | ".join(f"{x:.3f}" for x in one.figures.values()) + f" | {one.seconds:.2f} |")
         if one is not first:
-            shares = [one.figures[name] / value if value else float("nan") for name, value in first.figures.items()]
-            lines.append("| share of the first | " + " | ".join(f"{x:.1%}" for x in shares) + f" | {one.seconds / first.seconds:.1%} |")
+            shares = [f"{one.figures[name] / value:.1%}" if value else "–" for name, value in first.figures.items()]
+            lines.append("| share of the first | " + " | ".join(shares) + f" | {one.seconds / first.seconds:.1%} |")
     return "\n".join(lines)

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import datasets
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import HEADS, Taxonomy
 from training.records import Record
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class _Strict(BaseModel):
@@ -98,8 +100,10 @@ def corpus_path(folder: Path, name: str) -> Path:
     return path
 
 
-def load_corpus(folder: Path, name: str) -> datasets.Dataset:
+def load_corpus(folder: Path, name: str) -> "datasets.Dataset":
     """All rows of one corpus. Raises InputError for a file that is missing or not of the format of data/SOURCES.md."""
+    import datasets  # here, for it takes seconds that `--help` should not
+
     path = corpus_path(folder, name)
     try:
         rows = datasets.load_dataset("json", data_files=str(path), split="train")

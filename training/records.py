@@ -83,18 +83,24 @@ class Record:
     pairs: frozenset[tuple[str, str]] | None = None
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a JSONL file, gzipped or not. Raises InputError naming the line."""
+def read_jsonl(path: Path, faults: list[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of a JSONL file, gzipped or not.
+
+    A line that is none is added to `faults`; without such a list it raises InputError. Both name the line.
+    """
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
+                row, fault = json.loads(line), "not an object"
             except json.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: not an object")
-            yield number, row
+                row, fault = None, f"not JSON ({error})"
+            if isinstance(row, dict):
+                yield number, row
+            elif faults is None:
+                raise InputError(f"{path}:{number}: {fault}")
+            else:
+                faults.append(f"{path}:{number}: {fault}")
 
 
 def find(folder: Path, patterns: Iterable[str]) -> list[Path]:
@@ -245,7 +251,7 @@ def faults_of(paths: Iterable[Path], taxonomy: Taxonomy) -> list[str]:
     faults: list[str] = []
     seen: dict[str, str] = {}
     for path in paths:
-        for number, row in read_jsonl(path):
+        for number, row in read_jsonl(path, faults):
             where = f"{path}:{number}"
             try:
                 record = _with_text(row, taxonomy, path.stem, where)

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from nlp_service.core.errors import InputError
-from nlp_service.core.segments import Offsets, segment
 from nlp_service.core.taxonomy import GENERAL, Taxonomy
 from nlp_service.core.text import prepare
 
@@ -71,8 +70,10 @@ class Reading:
         return f"{self.id}|{self.sentiment}|{','.join(self.signals)}|{' '.join(items)}"
 
 
-def clauses_of(text: str, language: str) -> list[Offsets]:
+def clauses_of(text: str, language: str) -> list[tuple[int, int]]:
     """The clauses that a sheet numbers, those of the whole text. `language`: `en`, anything else is read by the Spanish rules."""
+    from nlp_service.core.segments import segment  # here, for spaCy takes seconds that `--help` should not
+
     return segment(prepare(text), "en" if language == "en" else "es")
 
 
@@ -161,7 +162,7 @@ def _item(word: str, clauses: int, taxonomy: Taxonomy, faults: list[str]) -> Ite
     return item if len(faults) == before else None
 
 
-def label_fields(reading: Reading, clauses: Sequence[Offsets]) -> dict[str, Any]:
+def label_fields(reading: Reading, clauses: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """The label fields of a record of `data/real/`, with offsets (code points) for pairs and segments."""
     pairs: dict[tuple[str, str, int], None] = {}
     segments: dict[int, tuple[list[str], list[str]]] = {}
@@ -186,5 +187,5 @@ def label_fields(reading: Reading, clauses: Sequence[Offsets]) -> dict[str, Any]
     }
 
 
-def _place(offsets: Offsets) -> dict[str, int]:
+def _place(offsets: tuple[int, int]) -> dict[str, int]:
     return {"start": offsets[0], "end": offsets[1]}
