@@ -18,9 +18,9 @@ from nlp_service.archive.journal import Journal, Progress, fingerprint, job
 from nlp_service.archive.readers import AnyRow, ReadOptions, Source, open_source
 from nlp_service.archive.rows import Columns, Row, Unreadable
 from nlp_service.archive.writers import Scored, open_writer
-from nlp_service.core.errors import InputError, ServiceError
+from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Analysis, Feedback
-from nlp_service.pipeline import Pipeline
+from nlp_service.pipeline import Outcome, Pipeline
 
 CHUNK = 1024
 """Rows analysed and committed at once. Chunks begin at the same rows in every run, so a row always has the same neighbours."""
@@ -137,33 +137,20 @@ def _chunks(rows: Iterable[AnyRow]) -> Iterator[list[AnyRow]]:
 
 
 def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], *, scores: bool) -> list[Scored]:
+    """A row that breaks the model is unreadable too; where every row does, it is the model that is broken, and the error is raised."""
     readable = [row for row in chunk if isinstance(row, Row)]
-    outcomes = iter(_answers(pipeline, readable, scores=scores))
-    return [Scored(row.number, next(outcomes) if isinstance(row, Row) else row) for row in chunk]
+    outcomes = pipeline.outcomes([Feedback(id=row.id, text=row.text) for row in readable], scores=scores)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if failures and len(failures) == len(outcomes):
+        raise failures[0]
+    left = iter(outcomes)
+    return [Scored(row.number, _outcome(row, next(left)) if isinstance(row, Row) else row) for row in chunk]
 
 
-def _answers(pipeline: Pipeline, rows: Sequence[Row], *, scores: bool) -> Sequence[Analysis | Unreadable]:
-    """Analyses of a chunk at once; where that raises, of each row alone, so that a row that breaks the model fails alone.
-
-    Where every row fails it is the model that is broken, and the error is raised.
-    """
-    feedback = [Feedback(id=row.id, text=row.text) for row in rows]
-    if not feedback:
-        return []
-    try:
-        return pipeline.analyze(feedback, scores=scores)
-    except ServiceError:
-        raise
-    except Exception:
-        out: list[Analysis | Unreadable] = []
-        for row, item in zip(rows, feedback, strict=True):
-            try:
-                out += pipeline.analyze([item], scores=scores)
-            except Exception as error:
-                out.append(Unreadable(row.number, row.id, f"the model failed on it ({type(error).__name__})"))
-        if all(isinstance(outcome, Unreadable) for outcome in out):
-            raise
-        return out
+def _outcome(row: Row, outcome: Outcome) -> Analysis | Unreadable:
+    if isinstance(outcome, Exception):
+        return Unreadable(row.number, row.id, f"the model failed on it ({type(outcome).__name__})")
+    return outcome
 
 
 def _count(progress: Progress, scored: Sequence[Scored]) -> None:

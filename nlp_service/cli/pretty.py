@@ -16,6 +16,7 @@ _WORDS = {
         "es": "español", "en": "inglés", "mixed": "español e inglés", "other": "otro", "unknown": "desconocido",
         "no_text": "No hay nada que leer: el texto no tiene ninguna letra.",
         "language_unsupported": "El texto no está en español ni en inglés.",
+        "failed": "El modelo falló con este texto.",
     },
     "en": {
         "language": "Language", "sentiment": "Sentiment", "emotions": "Emotions", "touchpoints": "Touchpoints",
@@ -24,6 +25,7 @@ _WORDS = {
         "es": "Spanish", "en": "English", "mixed": "Spanish and English", "other": "other", "unknown": "unknown",
         "no_text": "There is nothing to read: the text has no letter.",
         "language_unsupported": "The text is neither Spanish nor English.",
+        "failed": "The model failed on this text.",
     },
 }  # fmt: skip
 _QUOTE = 160  # characters of a quoted clause that fit two lines of a terminal
