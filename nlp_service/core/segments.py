@@ -96,6 +96,8 @@ def _clauses(words: list[str], spoken: list[bool], offset: int, contrast: dict[s
     """Token ranges of the clauses of one sentence, none shorter than `_MIN_WORDS` words unless the sentence is."""
     cuts = [0]
     for i in range(1, len(words)):
+        if sum(spoken[cuts[-1] : i]) < _MIN_WORDS:
+            continue  # "pero lo malo", "even though": the second word of contrast belongs to what the first one begins
         if words[i - 1] in _BREAK_AFTER or any(words[i : i + len(phrase)] == phrase for phrase in contrast.get(words[i], ())):
             cuts.append(_before_opening(words, i, cuts[-1]))
     pieces: list[Offsets] = []
