@@ -122,10 +122,9 @@ class _Graph:
         if not self._int8:
             return x
         centre, reach = self._array(f"{name}.{INPUT_CENTRE}"), self._array(f"{name}.{INPUT_REACH}")
-        low, high = np.float32(-128 / 127), np.float32(1)
-        return op.fake_quantize(
-            x, op.constant(centre + low * reach), op.constant(centre + reach), op.constant(low), op.constant(high), 256
-        )
+        steps = op.add(op.multiply(x, op.constant(1 / reach)), op.constant(-centre / reach))
+        low, high = op.constant(np.float32(-128 / 127)), op.constant(np.float32(1))
+        return op.fake_quantize(steps, low, high, low, high, 256)
 
     def _linear(self, x: Any, name: str) -> Any:
         """The layer `name` on what `_rounded` gives."""
