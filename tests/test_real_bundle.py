@@ -1,4 +1,4 @@
-"""The shipped bundle, end to end: it answers, it is fast enough to start, and no text's answer depends on its neighbours."""
+"""The shipped bundles, end to end: they answer, start soon enough, and no text's answer depends on its neighbours."""
 
 import json
 import random
@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 
 from nlp_service.core.schema import Feedback
+from nlp_service.model.bundle import read_manifest
 from nlp_service.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[1]
-MODEL = ROOT / "models" / "cx-es-en"
+MODELS = [ROOT / "models" / name for name in ("cx-es-en", "cx-es-en-fast")]
+MODEL = MODELS[0]
 
 pytestmark = pytest.mark.bundle
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline.load(MODEL)
+@pytest.fixture(scope="module", params=MODELS, ids=lambda model: model.name)
+def pipeline(request: pytest.FixtureRequest) -> Pipeline:
+    return Pipeline.load(request.param)
 
 
 def mixed_length_texts(count: int) -> list[str]:
@@ -120,10 +122,18 @@ def test_start_to_first_answer() -> None:
     assert best < 5
 
 
-def test_the_bundle_tells_where_its_weights_come_from() -> None:
-    card = (MODEL / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_bundle_tells_where_its_weights_come_from(model: Path) -> None:
+    card = (model / "README.md").read_text("utf-8")
     for name in ("goemotions", "mabsa", "CC BY 4.0", "Limits", "| es |", "| en |"):
         assert name in card
-    manifest = (MODEL / "manifest.json").read_text("utf-8")
+    manifest = (model / "manifest.json").read_text("utf-8")
     assert not re.search(r"/(home|root|work|tmp|Users)/", manifest)
-    assert sum(path.stat().st_size for path in MODEL.iterdir()) < 80e6
+    assert sum(path.stat().st_size for path in model.iterdir()) < 80e6
+
+
+def test_half_the_layers_make_the_fast_bundle() -> None:
+    full, fast = map(read_manifest, MODELS)
+    assert 2 * fast.architecture.layers == full.architecture.layers
+    for head in ("emotions", "touchpoints", "signals"):
+        assert fast.metrics["all"][head]["macro_f1"] >= 0.96 * full.metrics["all"][head]["macro_f1"]

@@ -31,16 +31,22 @@ class Objective(nn.Module):
         """`batch` as `training.examples.collate` gives it -> the loss, a scalar."""
         inputs = batch["input_ids"], batch["attention_mask"], batch["spans"]
         logits, states = self.network.read(*inputs)
-        loss = batch_loss(logits, batch["targets"], batch["loss_weight"], self.positive_weight, self.taxonomy, self.options)
-        if self.teacher is None:
-            return loss
+        # Networks may be read in half precision; losses are not (on GPUs the entropies would even refuse it).
+        with torch.autocast(logits.device.type, enabled=False):
+            loss = batch_loss(logits, batch["targets"], batch["loss_weight"], self.positive_weight, self.taxonomy, self.options)
+        return self._taught(loss, logits, states, batch) if self.teacher else loss
+
+    def _taught(self, loss: Tensor, logits: Tensor, states: Sequence[Tensor], batch: dict[str, Tensor]) -> Tensor:
+        """`loss` with the teacher's share."""
+        assert self.teacher
         with torch.no_grad():
-            its_logits, its_states = self.teacher.read(*inputs)
+            its_logits, its_states = self.teacher.read(batch["input_ids"], batch["attention_mask"], batch["spans"])
         share = self.options.distillation
-        answers = teacher_loss(logits, its_logits, batch["spans"].any(-1), self.taxonomy, self.options)
-        loss = (1 - share) * loss + share * answers
-        if self.options.state_distillation:
-            loss = loss + self.options.state_distillation * state_loss(states, its_states, batch["attention_mask"])
+        with torch.autocast(logits.device.type, enabled=False):
+            answers = teacher_loss(logits, its_logits, batch["spans"].any(-1), self.taxonomy, self.options)
+            loss = (1 - share) * loss + share * answers
+            if self.options.state_distillation:
+                loss = loss + self.options.state_distillation * state_loss(states, its_states, batch["attention_mask"])
         return loss
 
 
@@ -88,13 +94,10 @@ def teacher_loss(logits: Tensor, teacher: Tensor, there: Tensor, taxonomy: Taxon
     each[..., sentiment] = 0
     text = each[:, 0].mean()
     clauses = (each[:, 1:].mean(-1) * there[:, 1:]).sum() / there[:, 1:].sum().clamp_min(1)
-    loss = text + options.segment_weight * clauses
-    if sentiment.start == sentiment.stop:
-        return loss
     of_sentiment = F.kl_div(
         logits[:, 0, sentiment].log_softmax(-1), teacher[:, 0, sentiment].log_softmax(-1), log_target=True, reduction="batchmean"
     )
-    return loss + 0.25 * of_sentiment
+    return text + options.segment_weight * clauses + 0.25 * of_sentiment
 
 
 def state_loss(states: Sequence[Tensor], teacher: Sequence[Tensor], attention_mask: Tensor) -> Tensor:
@@ -107,8 +110,8 @@ def state_loss(states: Sequence[Tensor], teacher: Sequence[Tensor], attention_ma
     mask = attention_mask[..., None]
     distances = []
     for i in range(1, layers + 1):
-        goal = teacher[round(i * its_layers / layers)] * mask
-        distances.append(((states[i] * mask - goal) ** 2).sum() / (goal**2).sum())
+        goal = teacher[round(i * its_layers / layers)].float() * mask
+        distances.append(((states[i].float() * mask - goal) ** 2).sum() / (goal**2).sum())
     return torch.stack(distances).mean()
 
 

@@ -45,6 +45,15 @@ def test_the_teacher_is_not_trained_and_the_student_is() -> None:
     assert all(weight.grad is not None for weight in whole.network.encoder.encoder.layer.parameters())
 
 
+def test_losses_are_in_full_precision_where_the_networks_are_not() -> None:
+    batch = collate([example(6, 2), example(9, 3)], PAD_ID)
+    whole = objective(network(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = whole(batch)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole(batch), rtol=0.2, atol=1e-4)
+
+
 def test_the_labels_count_as_much_as_the_recipe_says() -> None:
     batch = collate([example(6, 2)], PAD_ID)
     student = network()  # which its teacher finds nothing wrong with: what is left is the distance to the labels

@@ -17,11 +17,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import GENERAL, Taxonomy
 from nlp_service.core.text import prepare
+
+if TYPE_CHECKING:
+    from nlp_service.core.segments import Offsets
 
 _ITEM = re.compile(r"(\d+):(\w+)(?:/(\w+))?")
 
@@ -70,7 +73,7 @@ class Reading:
         return f"{self.id}|{self.sentiment}|{','.join(self.signals)}|{' '.join(items)}"
 
 
-def clauses_of(text: str, language: str) -> list[tuple[int, int]]:
+def clauses_of(text: str, language: str) -> "list[Offsets]":
     """The clauses that a sheet numbers, those of the whole text. `language`: `en`, anything else is read by the Spanish rules."""
     from nlp_service.core.segments import segment  # here, for spaCy takes seconds that `--help` should not
 
@@ -162,7 +165,7 @@ def _item(word: str, clauses: int, taxonomy: Taxonomy, faults: list[str]) -> Ite
     return item if len(faults) == before else None
 
 
-def label_fields(reading: Reading, clauses: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def label_fields(reading: Reading, clauses: "Sequence[Offsets]") -> dict[str, Any]:
     """The label fields of a record of `data/real/`, with offsets (code points) for pairs and segments."""
     pairs: dict[tuple[str, str, int], None] = {}
     segments: dict[int, tuple[list[str], list[str]]] = {}
@@ -187,5 +190,5 @@ def label_fields(reading: Reading, clauses: Sequence[tuple[int, int]]) -> dict[s
     }
 
 
-def _place(offsets: tuple[int, int]) -> dict[str, int]:
+def _place(offsets: "Offsets") -> dict[str, int]:
     return {"start": offsets[0], "end": offsets[1]}
