@@ -3,7 +3,13 @@
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+)
 
 from nlp_service.model.bundle import Bundle
 from nlp_service.model.encoding import CLS, SEP

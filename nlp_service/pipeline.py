@@ -17,11 +17,10 @@ from nlp_service.memory import Memory
 from nlp_service.model.bundle import Bundle, Manifest
 from nlp_service.model.encoding import EncodedWindow, Encoder
 from nlp_service.model.fake import FAKE, FakeModel
-from nlp_service.model.runtime import Logits, Runtime, infer_each
+from nlp_service.model.runtime import Logits, Precision, Runtime, infer_each
 from nlp_service.preparation import Preparation, PreparedText
 
 Device = Literal["cpu", "cuda"]
-Precision = Literal["auto", "fp32"]
 Outcome = Analysis | Exception
 
 MEMORY_BYTES = 64 * 2**20

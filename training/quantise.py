@@ -34,12 +34,17 @@ class RoundedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """See nn.Linear."""
-        weight = self.weight * self.input_reach
-        scale = weight.detach().abs().amax(1).clamp_min(1e-8) / _LEVELS
-        weight = torch.fake_quantize_per_channel_affine(weight, scale, torch.zeros_like(scale, dtype=torch.int32), 0, -_LEVELS, _LEVELS)
+        weight = _rounded_weight(self.weight, self.input_reach)
         x = torch.fake_quantize_per_tensor_affine((x - self.input_centre) / self.input_reach, 1 / _LEVELS, 0, -_LEVELS - 1, _LEVELS)
         bias = self.bias + F.linear(self.input_centre, weight / self.input_reach)
         return F.linear(x, weight, bias)
+
+
+def _rounded_weight(weight: Tensor, reach: Tensor) -> Tensor:
+    """[out, in] `weight` for an input that was divided by `reach`: each row in 255 steps."""
+    weight = weight * reach
+    scale = weight.detach().abs().amax(1).clamp_min(1e-8) / _LEVELS
+    return torch.fake_quantize_per_channel_affine(weight, scale, torch.zeros_like(scale, dtype=torch.int32), 0, -_LEVELS, _LEVELS)
 
 
 def rounded(network: CxNetwork) -> CxNetwork:
@@ -54,6 +59,16 @@ def rounded(network: CxNetwork) -> CxNetwork:
 def is_rounded(weights: Mapping[str, Tensor]) -> bool:
     """Whether these are the weights of a `rounded` network."""
     return any(name.endswith(INPUT_CENTRE) for name in weights)
+
+
+def snapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights`, those of rounded layers as they are after the rounding, so that half precision and fp32 keep just these steps."""
+    out = dict(weights)
+    for name, reach in weights.items():
+        if name.endswith(INPUT_REACH):
+            layer = name.removesuffix(INPUT_REACH) + "weight"
+            out[layer] = _rounded_weight(weights[layer], reach) / reach
+    return out
 
 
 def measure(network: CxNetwork, examples: Sequence[Example], pad_id: int, tokens: int) -> None:

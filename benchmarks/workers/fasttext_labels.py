@@ -27,7 +27,9 @@ def load(folder, options):
                 labels = [label for head in HEADS for label in row[head]] + [row["sentiment"]]
                 file.write(" ".join(f"__label__{label}" for label in labels) + " " + words(row["text"]) + "\n")
         file.flush()
-        model = fasttext.train_supervised(file.name, loss="ova", dim=100, epoch=25, lr=0.2, wordNgrams=2, minn=3, maxn=5, thread=2, verbose=0)
+        model = fasttext.train_supervised(
+            file.name, loss="ova", dim=100, epoch=25, lr=0.2, wordNgrams=2, minn=3, maxn=5, thread=2, verbose=0
+        )
 
     def read(texts):
         labels, probabilities = model.predict([words(text) for text in texts], k=-1)

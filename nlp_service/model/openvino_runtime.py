@@ -2,17 +2,17 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
+from nlp_service.core.errors import InputError
 from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, Bundle
+from nlp_service.model.cpu import fast_int8
 from nlp_service.model.encoding import EncodedWindow
-from nlp_service.model.runtime import Logits, batches, pad
-
-Precision = Literal["auto", "fp32"]
+from nlp_service.model.runtime import Logits, Precision, batches, pad
 
 _MASKED = -1e4  # added to the attention scores of padding; finite, so that it survives reduced precision
 _TOKEN_BUDGET = 4096
@@ -21,20 +21,24 @@ _TOKEN_BUDGET = 4096
 class OpenVinoRuntime:
     """Runs a bundle on the CPU.
 
-    `precision`: `auto` leaves the choice to OpenVINO, which multiplies in bf16 where the processor does so natively (AMX,
-    AVX512-BF16) and in fp32 elsewhere; `fp32` forces full precision.
+    `precision`: `auto` multiplies in bf16 where the processor does so natively (AMX, AVX512-BF16), else in int8 where the bundle was
+    trained for it and the processor is fast at it, else in fp32; `int8` and `fp32` force these. Raises InputError for `int8` with a
+    bundle that was not trained for it.
     """
 
     def __init__(self, bundle: Bundle, precision: Precision = "auto") -> None:
+        if precision == "int8" and not bundle.rounded:
+            raise InputError(f"precision int8: {bundle.manifest.name} was not trained for it")
         core = ov.Core()
+        int8 = precision == "int8" or (precision == "auto" and bundle.rounded and fast_int8() and not _native_bf16(core))
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if precision == "fp32":
+        if precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled = core.compile_model(build_graph(bundle), "CPU", config)
+        self._compiled = core.compile_model(build_graph(bundle, int8=int8), "CPU", config)
         self._pad_id = bundle.manifest.architecture.pad_token_id
         self._local = threading.local()
-        kind = self._compiled.get_property("INFERENCE_PRECISION_HINT")
-        self._description = f"openvino cpu {kind.get_type_name()}"
+        kind = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self._description = f"openvino cpu {'int8' if int8 else kind}"
 
     @property
     def description(self) -> str:
@@ -52,6 +56,10 @@ class OpenVinoRuntime:
             for row, i in enumerate(indices):
                 out[i] = result[row, : len(windows[i].spans)].copy()
         return [logits for logits in out if logits is not None]
+
+
+def _native_bf16(core: ov.Core) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def build_graph(bundle: Bundle, *, int8: bool = False) -> ov.Model:

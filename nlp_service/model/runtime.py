@@ -1,7 +1,7 @@
 """What every runtime is: encoded windows in, logits out, whatever the batch they ride in."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nlp_service.model.encoding import EncodedWindow
 
 Logits = NDArray[np.float32]
+Precision = Literal["auto", "fp32", "int8"]
 
 
 class Runtime(Protocol):
