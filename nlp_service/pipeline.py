@@ -109,10 +109,10 @@ class Pipeline:
     def outcomes(self, feedback: Sequence[Feedback], *, scores: bool = False) -> list[Outcome]:
         """As `analyze`; a text that breaks the model has its error as outcome, and the others their analyses."""
         batch = self.start(feedback)
-        return self.finish(batch, infer_each(self.runtime, batch.windows) if batch.windows else [], scores=scores)
+        return self.finish(batch, self.infer(batch), scores=scores)
 
     def start(self, feedback: Sequence[Feedback]) -> Batch:
-        """The first half of `outcomes`, for who runs the windows of several callers together: each distinct text prepared once."""
+        """The first third of `outcomes`, for who does several things at once: each distinct text prepared, once."""
         places: dict[str, int] = {}
         batch = Batch(feedback, [], [])
         for item in feedback:
@@ -123,8 +123,12 @@ class Pipeline:
             batch.places.append(place)
         return batch
 
+    def infer(self, batch: Batch) -> list[Logits | Exception]:
+        """The second third: what the model makes of the batch's windows, in order."""
+        return infer_each(self.runtime, batch.windows) if batch.windows else []
+
     def finish(self, batch: Batch, results: Sequence[Logits | Exception], *, scores: bool = False) -> list[Outcome]:
-        """The second half: `results` are those of the batch's windows, in order."""
+        """The last third: `results` are those of the batch's windows."""
         left = iter(results)
         failures: list[Exception | None] = []
         for text in batch.texts:

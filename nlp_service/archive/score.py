@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -20,7 +21,7 @@ from nlp_service.archive.rows import Columns, Row, Unreadable
 from nlp_service.archive.writers import Scored, open_writer
 from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Analysis, Feedback
-from nlp_service.pipeline import Outcome, Pipeline
+from nlp_service.pipeline import Batch, Outcome, Pipeline
 
 CHUNK = 1024
 """Rows analysed and committed at once. Chunks begin at the same rows in every run, so a row always has the same neighbours."""
@@ -81,8 +82,8 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
             journal.commit(writer.header(), progress)
         remaining = None if options.limit is None else max(0, options.limit - progress.rows)
         with closing(source.rows(progress.rows)) as rows, _bar(source, progress, options) as bar:
-            for chunk in _chunks(islice(rows, remaining)):
-                scored = _analyze(pipeline, chunk, scores=options.scores)
+            for chunk, batch in _prepared(pipeline, _chunks(islice(rows, remaining))):
+                scored = _analyze(pipeline, chunk, batch, scores=options.scores)
                 problems += [row for row in chunk if isinstance(row, Unreadable)][: _SHOWN - len(problems)]
                 _count(progress, scored)
                 journal.commit(writer.chunk(scored), progress)
@@ -136,10 +137,23 @@ def _chunks(rows: Iterable[AnyRow]) -> Iterator[list[AnyRow]]:
         yield chunk
 
 
-def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], *, scores: bool) -> list[Scored]:
+def _prepared(pipeline: Pipeline, chunks: Iterable[list[AnyRow]]) -> Iterator[tuple[list[AnyRow], Batch]]:
+    """Each chunk with its texts prepared, which those of the next one are while the engine reads these."""
+    with ThreadPoolExecutor(1, "prepare") as pool:
+        waiting: tuple[list[AnyRow], Future[Batch]] | None = None
+        for chunk in chunks:
+            feedback = [Feedback(id=row.id, text=row.text) for row in chunk if isinstance(row, Row)]
+            ahead = chunk, pool.submit(pipeline.start, feedback)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = ahead
+        if waiting:
+            yield waiting[0], waiting[1].result()
+
+
+def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], batch: Batch, *, scores: bool) -> list[Scored]:
     """A row that breaks the model is unreadable too; where every row does, it is the model that is broken, and the error is raised."""
-    readable = [row for row in chunk if isinstance(row, Row)]
-    outcomes = pipeline.outcomes([Feedback(id=row.id, text=row.text) for row in readable], scores=scores)
+    outcomes = pipeline.finish(batch, pipeline.infer(batch), scores=scores)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if failures and len(failures) == len(outcomes):
         raise failures[0]
