@@ -44,6 +44,12 @@ class Memory:
             if _size(value) <= self._texts.maxsize:
                 self._texts[_key(text)] = value
 
+    def count_copies(self, copies: int) -> None:
+        """Counts texts that were known without asking: copies of others of the same call."""
+        with self._lock:
+            self._asked += copies
+            self._known += copies
+
     @property
     def counts(self) -> MemoryCounts:
         """Since the start."""

@@ -23,9 +23,6 @@ from nlp_service.preparation import Preparation, PreparedText
 Device = Literal["cpu", "cuda"]
 Outcome = Analysis | Exception
 
-MEMORY_BYTES = 64 * 2**20
-"""What a pipeline remembers of the texts that it has read."""
-
 
 @dataclass(slots=True)
 class _Text:
@@ -64,7 +61,7 @@ class Pipeline:
         thresholds: dict[str, Bands], pairs: PairModel, info: ModelInfo, manifest: Manifest | None = None,
         memory_bytes: int = 0,
     ) -> None:  # fmt: skip
-        """`memory_bytes`: how much may be kept of the texts read last, so that an exact copy is not read again; 0: nothing."""
+        """`memory_bytes`: how much may be kept of the texts read last, so that an exact copy is not read again; 0: each is read."""
         self.taxonomy, self.info, self.runtime = taxonomy, info, runtime
         self.manifest, self.thresholds = manifest, thresholds
         self.prepare = Preparation(Encoder(tokenizer, max_tokens))
@@ -72,9 +69,7 @@ class Pipeline:
         self.memory = Memory(memory_bytes) if memory_bytes else None
 
     @classmethod
-    def load(
-        cls, model: str | Path, *, device: Device = "cpu", precision: Precision = "auto", memory_bytes: int = MEMORY_BYTES
-    ) -> "Pipeline":
+    def load(cls, model: str | Path, *, device: Device = "cpu", precision: Precision = "auto", memory_bytes: int = 0) -> "Pipeline":
         """The pipeline of a bundle folder, or of the weightless model for `fake`. Raises BundleError for a bundle it cannot trust."""
         if str(model) == FAKE:
             fake = FakeModel()
@@ -116,11 +111,12 @@ class Pipeline:
         places: dict[str, int] = {}
         batch = Batch(feedback, [], [])
         for item in feedback:
-            place = places.setdefault(item.text, len(batch.texts))
-            if place == len(batch.texts):
+            batch.places.append(places.setdefault(item.text, len(batch.texts)) if self.memory else len(batch.texts))
+            if batch.places[-1] == len(batch.texts):
                 known = self.memory.get(item.text) if self.memory else None
                 batch.texts.append(_Text(item.text, *known, known=True) if known else _Text(item.text, self.prepare(item.text)))
-            batch.places.append(place)
+        if self.memory:
+            self.memory.count_copies(len(feedback) - len(batch.texts))
         return batch
 
     def infer(self, batch: Batch) -> list[Logits | Exception]:

@@ -102,8 +102,9 @@ def measure(network: CxNetwork, examples: Sequence[Example], pad_id: int, tokens
         layer.__class__ = RoundedLinear
         low, high = ranges[name]
         # As the bundle will keep them: in half precision.
-        layer.input_centre.copy_(((low + high) / 2).half())
-        layer.input_reach.copy_(_reach((high - low) / 2, _weights(linears, name)).half())
+        buffers = dict(layer.named_buffers())
+        buffers[INPUT_CENTRE].copy_(((low + high) / 2).half())
+        buffers[INPUT_REACH].copy_(_reach((high - low) / 2, _weights(linears, name)).half())
 
 
 def _reach(reach: Tensor, weights: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ CHUNK = 1024  # as nlp-service score takes them
 
 def load(folder, options):
     from nlp_service.core.schema import Feedback
-    from nlp_service.pipeline import MEMORY_BYTES, Pipeline
+    from nlp_service.cli.options import DEFAULT_MEMORY, MEGABYTE
+    from nlp_service.pipeline import Pipeline
 
     precision = options[options.index("--precision") + 1] if "--precision" in options else "auto"
-    pipeline = Pipeline.load(folder, precision=precision, memory_bytes=0 if "--no-memory" in options else MEMORY_BYTES)
+    pipeline = Pipeline.load(folder, precision=precision, memory_bytes=0 if "--no-memory" in options else DEFAULT_MEMORY * MEGABYTE)
 
     def read(texts):
         out = []

@@ -49,7 +49,8 @@ class ScoreOptions:
 class Report:
     """What a job did. `counts` has the rows of each status and of `unreadable`; `rows` includes the `resumed` ones of earlier runs.
 
-    `problems` explains the first unreadable rows of this run, without quoting them; `seconds` is the time of this run.
+    `copies`: rows of this run whose very text had been read before. `problems` explains the first unreadable rows of this run, without
+    quoting them; `seconds` is the time of this run.
     """
 
     output: Path
@@ -57,6 +58,7 @@ class Report:
     rows: int
     resumed: int
     counts: dict[str, int]
+    copies: int
     problems: list[Unreadable]
     seconds: float
 
@@ -69,7 +71,7 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
 
     Raises InputError: a path, format or column that cannot be used, an output that exists, an input damaged beyond its rows.
     """
-    started = time.monotonic()
+    started, copies = time.monotonic(), _copies(pipeline)
     source = check(input, output, options)
     writer = open_writer(output_format(output), pipeline.taxonomy, scores=options.scores)
     journal = Journal(output, _job(pipeline, input, source.columns, options))
@@ -90,7 +92,8 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
                 _advance(bar, source, progress, len(chunk), options.limit)
     writer.finish(journal.part, output)
     journal.forget()
-    return Report(output, source.columns, progress.rows, resumed, progress.counts, problems, time.monotonic() - started)
+    copies = _copies(pipeline) - copies
+    return Report(output, source.columns, progress.rows, resumed, progress.counts, copies, problems, time.monotonic() - started)
 
 
 def check(input: Path, output: Path, options: ScoreOptions) -> Source:
@@ -106,6 +109,10 @@ def check(input: Path, output: Path, options: ScoreOptions) -> Source:
     if output.exists() and not options.force:
         raise InputError(f"{output}: exists already; --force replaces it")
     return source
+
+
+def _copies(pipeline: Pipeline) -> int:
+    return pipeline.memory.counts.known if pipeline.memory else 0
 
 
 def _job(pipeline: Pipeline, input: Path, columns: Columns, options: ScoreOptions) -> dict[str, Any]:

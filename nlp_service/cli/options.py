@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "cx-es-en"
 ENVIRONMENT = "NLP_SERVICE_MODEL"
+DEFAULT_MEMORY = 64
+MEGABYTE = 2**20
 
 
 class Device(StrEnum):
@@ -57,6 +59,12 @@ PrecisionOption = Annotated[
 ]
 
 
+MemoryOption = Annotated[
+    int,
+    typer.Option("--memory", metavar="MB", min=0, help="Kept of the texts read last, so that exact copies are read once; 0: nothing."),
+]
+
+
 def find_model(given: str | None) -> str:
     """The bundle folder to use, or `fake`. Raises InputError, saying what to do, where there is none."""
     named = given or os.environ.get(ENVIRONMENT)
@@ -75,12 +83,12 @@ def find_model(given: str | None) -> str:
     )
 
 
-def load_pipeline(model: str | None, device: Device, precision: Precision) -> "Pipeline":
+def load_pipeline(model: str | None, device: Device, precision: Precision, memory: int = DEFAULT_MEMORY) -> "Pipeline":
     """The pipeline of the model found. Raises InputError or BundleError."""
     found = find_model(model)
     from nlp_service.pipeline import Pipeline  # seconds of imports, which --help must not wait for
 
-    return Pipeline.load(found, device=device.value, precision=precision.value)
+    return Pipeline.load(found, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE)
 
 
 @contextmanager

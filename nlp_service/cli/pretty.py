@@ -59,7 +59,7 @@ def render_report(report: Report) -> str:
     lines = [
         f"{report.output}: {report.rows:,} rows in {report.seconds:,.1f} s{rate}"
         + (f" ({report.resumed:,} of an earlier run)" if report.resumed else ""),
-        f"text from {report.columns.text!r}, {ids}",
+        f"text from {report.columns.text!r}, {ids}" + (f"; {report.copies:,} copies of texts read before" if report.copies else ""),
         *(f"  {status:22}{count:>12,}" for status, count in report.counts.items()),
         *(f"  row {row.number:,}: {row.reason}" for row in report.problems),
     ]

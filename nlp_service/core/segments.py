@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import spacy
 from spacy.attrs import IS_PUNCT
@@ -38,7 +39,8 @@ def _pipeline(language: str) -> SpacyPipeline:
     nlp = spacy.blank(language)
     nlp.add_pipe("sentencizer")
     # The sentencizer reads this one attribute of a word; working out the others for every new word takes half of the time.
-    nlp.vocab.lex_attr_getters = {IS_PUNCT: nlp.vocab.lex_attr_getters[IS_PUNCT]}
+    vocab: Any = nlp.vocab  # whose type stub lacks the attribute
+    vocab.lex_attr_getters = {IS_PUNCT: vocab.lex_attr_getters[IS_PUNCT]}
     nlp.max_length = 2**31 - 1  # the limit guards parsers; a tokenizer needs none
     return nlp
 
