@@ -62,6 +62,89 @@ def archive(
 
 
 @app.command()
+def agreement(
+    model: Model = _FULL,
+    fast: Model = _FAST,
+    corpora: Corpora = None,
+    count: Annotated[int, typer.Option(help="texts", min=32)] = 2000,
+    precision: Annotated[str, typer.Option(help="auto: what this machine takes; int8")] = "auto",
+    results: Results = _RESULTS,
+) -> None:
+    """How far decisions and probabilities in this machine's precision are from those in fp32."""
+    from benchmarks.agreement import agreement as measure
+    from benchmarks.measure import write_json
+    from benchmarks.texts import read, write_sets
+
+    texts = read(write_sets(_WORK / "texts", Path("data"), corpora, count)["archive"])
+    write_json(results, agreement=[measure(bundle, precision, texts) for bundle in (model, fast)])
+
+
+@app.command()
+def single(model: Model = _FULL, fast: Model = _FAST, corpora: Corpora = None, results: Results = _RESULTS) -> None:
+    """One text at a time, against the bare network."""
+    from benchmarks.measure import write_json
+    from benchmarks.single import single as measure
+    from benchmarks.texts import read, write_sets
+
+    texts = read(write_sets(_WORK / "texts", Path("data"), corpora, 200)["archive"])
+    write_json(results, single=[measure(bundle, "auto", texts) for bundle in (model, fast)])
+
+
+@app.command()
+def serving(
+    model: Model = _FULL,
+    fast: Model = _FAST,
+    corpora: Corpora = None,
+    rates: Annotated[str, typer.Option(help="requests a second, with commas between")] = "5,10,20,40",
+    seconds: Annotated[float, typer.Option(help="of each load")] = 15,
+    p99: Annotated[float, typer.Option(help="milliseconds that the 99th percentile may take at the highest rate")] = 500,
+    environments: Environments = _ENVIRONMENTS,
+    results: Results = _RESULTS,
+) -> None:
+    """Servers under load: latencies at fixed rates, and the most that each serves at an equal 99th percentile."""
+    from benchmarks import servers
+    from benchmarks.measure import write_json
+    from benchmarks.serving import serving as measure
+    from benchmarks.texts import read, write_sets
+    from benchmarks.weights import write_peer_weights
+
+    weights = _WORK / "weights"
+    write_peer_weights(Bundle.load(model), weights)
+    texts = read(write_sets(_WORK / "texts", Path("data"), corpora, 1000)["archive"])
+    started = [servers.ours("ours", model), servers.ours("ours fast", fast), servers.infinity(weights), servers.litserve(weights)]
+    write_json(results, serving=measure(started, texts, [float(rate) for rate in rates.split(",")], seconds, p99, environments))
+
+
+@app.command()
+def growth(
+    model: Model = _FAST,
+    rows: Annotated[str, typer.Option(help="rows of the jobs, with commas between")] = "1000,10000,100000",
+    processes: Annotated[str, typer.Option(help="processes that share a job, with commas between")] = "1,2",
+    memory: Annotated[int, typer.Option(help="megabytes of texts that the job remembers; its texts are 20,000 over and over")] = 64,
+    corpora: Corpora = None,
+    results: Results = _RESULTS,
+) -> None:
+    """Seconds and peak memory of scoring jobs of growing size."""
+    from benchmarks.growth import growth as measure
+    from benchmarks.measure import write_json
+    from benchmarks.texts import write_sets
+
+    texts = write_sets(_WORK / "texts", Path("data"), corpora, 20_000)["archive"]
+    jobs = [(int(n), int(p)) for n in rows.split(",") for p in processes.split(",")]
+    write_json(results, growth=[measure(model, texts, n, p, _WORK / "growth", memory) for n, p in jobs])
+
+
+@app.command()
+def baselines(model: Model = _FULL, environments: Environments = _ENVIRONMENTS, results: Results = _RESULTS) -> None:
+    """What cheap models get right on our records, and how many texts one of them could answer in front of ours."""
+    from benchmarks.baselines import compare
+    from benchmarks.measure import write_json
+
+    accuracy, cascades = compare(model, Path("data"), _WORK, environments)
+    write_json(results, baselines=accuracy, cascade=cascades)
+
+
+@app.command()
 def limit(model: Model = _FULL, results: Results = _RESULTS) -> None:
     """The matrix products of the encoder back to back, in each precision of this machine."""
     from benchmarks.limit import limit as measure

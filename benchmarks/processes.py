@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,15 @@ class Worker:
         assert self._process.stdin
         print(json.dumps({"texts": str(texts), "count": count}), file=self._process.stdin, flush=True)
         return self._hear()
+
+    def answers(self, texts: Path, count: int) -> list[Any]:
+        """What the engine answers to the first `count` texts of a file."""
+        assert self._process.stdin
+        with tempfile.TemporaryDirectory() as folder:
+            told = Path(folder, "answers.jsonl")
+            print(json.dumps({"texts": str(texts), "count": count, "answers": str(told)}), file=self._process.stdin, flush=True)
+            self._hear()
+            return [json.loads(line) for line in told.open(encoding="utf-8")]
 
     def _hear(self) -> dict[str, float]:
         assert self._process.stdout

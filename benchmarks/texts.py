@@ -31,6 +31,11 @@ def write_sets(folder: Path, data: Path, corpora: Path | None, count: int, seed:
     return {name: _write(folder / f"{name}.jsonl", _exactly(chosen, count, rng)) for name, chosen in sets.items()}
 
 
+def read(path: Path) -> list[str]:
+    """The texts of a set."""
+    return [json.loads(line) for line in path.open(encoding="utf-8")]
+
+
 def _corpora(folder: Path, count: int, rng: random.Random) -> list[str]:
     out: list[str] = []
     for texts in corpus_texts(folder).values():

@@ -4,7 +4,7 @@ environment.
     python workers/NAME.py FOLDER [OPTION ...]
 
 It prints one line of JSON when it is ready, and one for each line of JSON that it reads: {"texts": FILE, "count": N} means the first N
-lines of FILE, each a JSON string.
+lines of FILE, each a JSON string; with "answers": FILE it writes there what it answered, a line of JSON for each text.
 """
 
 import json
@@ -34,6 +34,9 @@ def serve(load: Callable[[str, list[str]], Read]) -> None:
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if len(answers) != len(texts):
             raise SystemExit(f"{len(answers)} answers to {len(texts)} texts")
+        if "answers" in task:
+            with open(task["answers"], "w", encoding="utf-8") as told:
+                told.writelines(json.dumps(answer) + "\n" for answer in answers)
         _tell(out, {"texts": len(texts), "seconds": wall, "cpu_seconds": cpu})
 
 
