@@ -39,8 +39,10 @@ def archive(
 ) -> None:
     """Documents a second, CPU seconds, peak memory and start-up of each engine on archive-like, short, long and repeated texts."""
     from benchmarks.measure import throughput, write_json
-    from benchmarks.texts import write_sets
+    from benchmarks.texts import describe, write_sets
     from benchmarks.weights import write_peer_weights
+    from nlp_service.model.encoding import Encoder
+    from nlp_service.preparation import Preparation
 
     sets = write_sets(_WORK / "texts", Path("data"), corpora, count)
     engines = [
@@ -58,6 +60,9 @@ def archive(
             Engine("VADER", "vader", weights, (), "baselines"),
             Engine("fastText", "fasttext_labels", weights, ("data/original",), "baselines"),
         ]
+    bundle = Bundle.load(model)
+    prepare = Preparation(Encoder(bundle.tokenizer, bundle.manifest.preparation.max_tokens))
+    write_json(results, sets=[describe(name, path, prepare) for name, path in sets.items()])
     write_json(results, archive=throughput(engines, sets, count, rounds, environments))
 
 
@@ -153,6 +158,31 @@ def limit(model: Model = _FULL, results: Results = _RESULTS) -> None:
     shape = Bundle.load(model).manifest.architecture
     write_json(results, limit=[measure(shape, precision) for precision in ("f32", "bf16", "i8")])
     typer.echo(json.loads(results.read_text("utf-8"))["limit"])
+
+
+@app.command()
+def report(
+    results: Results = _RESULTS, document: Annotated[Path, typer.Option(help="Markdown file to write")] = Path("docs/benchmarks.md")
+) -> None:
+    """Tables and plots of the results."""
+    from benchmarks.report import write_report
+
+    write_report(results, document)
+
+
+@app.command("all")
+def everything(corpora: Corpora = None, environments: Environments = _ENVIRONMENTS, results: Results = _RESULTS) -> None:
+    """Everything above in one run, and the report."""
+    shared = {"corpora": corpora, "results": results}
+    set_up(environments)
+    limit(results=results)
+    archive(**shared, environments=environments)
+    agreement(**shared)
+    single(**shared)
+    serving(**shared, environments=environments)
+    growth(**shared)
+    baselines(environments=environments, results=results)
+    report(results)
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ from nlp_service.pipeline import Pipeline
 class Agreement:
     """Of `texts` texts read by `engine` and in fp32.
 
-    `flipped` and `flipped_auto`: shares of all decisions (texts times labels) of which one gives the label, or gives it as `auto`, and the other
-    does not; `accepted`: the flipped ones over the labels that fp32 gives. Differences of the probabilities of all labels: the mean, two percentiles, the
-    largest. `company`: the largest difference between a text alone and among the others.
+    `flipped`, `flipped_auto`: shares of all decisions (texts times labels) in which one gives the label, or gives it as `auto`, and the
+    other does not; `accepted`: the flipped ones over the labels that fp32 gives. Of the differences of all probabilities: the mean, two
+    percentiles and the largest. `company`: the largest difference between a text alone and among the others.
     """
 
     model: str

@@ -47,7 +47,8 @@ class Cascade:
 
 def compare(model: Path, data: Path, work: Path, environments: Path) -> tuple[list[Accuracy], list[Cascade]]:
     """Our bundle, fastText trained on our records, and VADER on the records of the splits `calibration` (which thresholds are fitted on) and
-    `dev` (which the figures are of)."""
+    `dev` (which the figures are of).
+    """
     pipeline = Pipeline.load(model)
     taxonomy = pipeline.taxonomy
     records = [
@@ -76,7 +77,8 @@ def compare(model: Path, data: Path, work: Path, environments: Path) -> tuple[li
 
 def of_cheap_model(answers: Sequence[Mapping[str, float]], full: Outcomes, tuning: Bools, taxonomy: Taxonomy) -> Outcomes:
     """Outcomes of a model that gives each label's probability, on the texts of `full`; the threshold of each label is the one with the
-    best F1 on the texts of `tuning`."""
+    best F1 on the texts of `tuning`.
+    """
     probability = np.array([[answer.get(label, 0.0) for label in taxonomy.label_ids] for answer in answers])
     predicted = np.zeros_like(full.predicted)
     for head in MULTI_LABEL_HEADS:

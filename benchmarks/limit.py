@@ -18,9 +18,10 @@ from nlp_service.model.bundle import Architecture
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Tokens a second, and operations (multiplications and additions) a second."""
+    """Tokens a second through the products of `layers` layers, and operations (multiplications and additions) a second."""
 
     precision: str
+    layers: int
     tokens: float
     operations: float
 
@@ -42,7 +43,7 @@ def limit(shape: Architecture, precision: str, tokens: int = 2048, rounds: int =
         request.infer(states, share_inputs=True, share_outputs=True)
         seconds.append(time.perf_counter() - start)
     rate = tokens / median(seconds[1:])
-    return Limit(precision, rate, rate * operations_a_token(shape))
+    return Limit(precision, shape.layers, rate, rate * operations_a_token(shape))
 
 
 def _products(shape: Architecture, int8: bool, tokens: int) -> ov.Model:

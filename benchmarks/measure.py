@@ -1,6 +1,9 @@
 """What is measured: engines in turns on the same texts, a single text at a time, servers under load, and how cost grows."""
 
 import json
+import os
+import platform
+import re
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -52,20 +55,18 @@ def throughput(engines: Sequence[Engine], sets: dict[str, Path], count: int, rou
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """A scoring job of `rows` rows in `processes` processes."""
-
-    rows: int
-    processes: int
-    seconds: float
-    peak_mb: float
-
-
 def write_json(path: Path, **results: Sequence[object]) -> None:
     """Adds results to the file, each under its name."""
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known |= {name: [asdict(row) for row in rows] for name, rows in results.items()}  # type: ignore[call-overload]
-    known["when"] = time.strftime("%Y-%m-%d")
+    known |= {"when": time.strftime("%Y-%m-%d"), "machine": _machine()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known, indent=1), "utf-8")
+
+
+def _machine() -> str:
+    """The processor, its cores and what it multiplies fast."""
+    told = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"^model name\s*: (.*)$", told, re.MULTILINE)
+    fast = [flag for flag in ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni") if re.search(rf"\b{flag}\b", told)]
+    return f"{name[1] if name else platform.machine()}, {os.cpu_count()} cores, {', '.join(fast) or 'no reduced precision'}"

@@ -2,8 +2,10 @@
 
 import json
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
+from nlp_service.preparation import Preparation
 from training.corpora import corpus_texts
 from training.records import find, read_jsonl
 
@@ -29,6 +31,26 @@ def write_sets(folder: Path, data: Path, corpora: Path | None, count: int, seed:
     rng.shuffle(sets["repeated"])
     folder.mkdir(parents=True, exist_ok=True)
     return {name: _write(folder / f"{name}.jsonl", _exactly(chosen, count, rng)) for name, chosen in sets.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class TextSet:
+    """A set of texts: how many, how many of them are distinct, words of the median and of the 90th percentile, mean tokens of a bundle."""
+
+    texts: str
+    count: int
+    distinct: int
+    words_p50: int
+    words_p90: int
+    tokens_a_text: float
+
+
+def describe(name: str, path: Path, prepare: Preparation) -> TextSet:
+    """The set `name` in `path`; `prepare` is the bundle's."""
+    texts = read(path)
+    words = sorted(len(text.split()) for text in texts)
+    tokens = sum(len(window.input_ids) for text in texts for window in prepare(text).windows)
+    return TextSet(name, len(texts), len(set(texts)), words[len(words) // 2], words[len(words) * 9 // 10], tokens / len(texts))
 
 
 def read(path: Path) -> list[str]:

@@ -6,8 +6,8 @@ CHUNK = 1024  # as nlp-service score takes them
 
 
 def load(folder, options):
-    from nlp_service.core.schema import Feedback
     from nlp_service.cli.options import DEFAULT_MEMORY, MEGABYTE
+    from nlp_service.core.schema import Feedback
     from nlp_service.pipeline import Pipeline
 
     precision = options[options.index("--precision") + 1] if "--precision" in options else "auto"
