@@ -46,9 +46,7 @@ class Cascade:
 
 
 def compare(model: Path, data: Path, work: Path, environments: Path) -> tuple[list[Accuracy], list[Cascade]]:
-    """Our bundle, fastText trained on our records, and VADER on the records of the splits `calibration` (which thresholds are fitted on) and
-    `dev` (which the figures are of).
-    """
+    """Our bundle, fastText trained on our records, and VADER; thresholds are fitted on `calibration`, the figures are of `dev`."""
     pipeline = Pipeline.load(model)
     taxonomy = pipeline.taxonomy
     records = [

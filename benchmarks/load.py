@@ -17,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """`offered` and `good` requests a second (`good`: answered 200), shares refused (429, 503) and failed, latencies in ms of the good ones."""
+    """`offered` and `good` (answered 200) requests a second, shares refused (429, 503) and failed, latencies of the good ones in ms."""
 
     offered: float
     good: float

@@ -25,7 +25,8 @@ def write_report(results: Path, document: Path) -> None:
     _plot_serving([row for row in told["serving"] if row["kind"] == "fixed"], plots / "serving.svg")
     template = string.Template(_TEMPLATE.read_text("utf-8"))
     document.write_text(template.substitute(
-        when=told["when"], machine=told["machine"], limit=_table(told["limit"]), sets=_table(told["sets"]), archive=_archive(told["archive"]), share=_share(told),
+        when=told["when"], machine=told["machine"], limit=_table(told["limit"]), share=_share(told),
+        sets=_table(told["sets"]), archive=_archive(told["archive"]),
         agreement=_table(told["agreement"]), single=_table(told["single"]), growth=_table(told["growth"]),
         fixed=_table([_without(row, "kind") for row in told["serving"] if row["kind"] == "fixed"]),
         highest=_table([_without(row, "kind", "cpu_seconds_a_thousand") for row in told["serving"] if row["kind"] == "highest"]),
