@@ -10,10 +10,11 @@ from fastapi import Request
 from nlp_service.api.limits import Limits
 from nlp_service.api.problems import BusyError, ClientGoneError, NotReadyError
 from nlp_service.core.schema import Feedback
-from nlp_service.model.batching import Batcher, QueueFullError
+from nlp_service.model.batching import QueueFullError
 from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.runtime import Logits
 from nlp_service.pipeline import Outcome, Pipeline
+from nlp_service.reader import Reader
 
 PipelineFactory = Callable[[], Pipeline]
 OnFailure = Callable[[Exception], Awaitable[None]]
@@ -31,18 +32,22 @@ class Service:
         # Preparing and decoding hold Python's lock: more threads than this would only take it from each other.
         self._threads = CapacityLimiter(limits.preparing)
         self._admitted = 0
-        self._pipeline: Pipeline | None = None
-        self._batcher: Batcher | None = None
+        self._reader: Reader | None = None
         self._failed = False
+
+    @property
+    def reader(self) -> Reader:
+        """The loaded pipeline with its batcher. Raises NotReadyError."""
+        if self._failed:
+            raise NotReadyError("The model could not be loaded; the log says why.")
+        if self._reader is None:
+            raise NotReadyError("The model is being loaded.")
+        return self._reader
 
     @property
     def pipeline(self) -> Pipeline:
         """The loaded pipeline. Raises NotReadyError."""
-        if self._failed:
-            raise NotReadyError("The model could not be loaded; the log says why.")
-        if self._pipeline is None:
-            raise NotReadyError("The model is being loaded.")
-        return self._pipeline
+        return self.reader.pipeline
 
     @property
     def in_flight(self) -> int:
@@ -60,14 +65,13 @@ class Service:
             if on_failure:
                 await on_failure(error)
         else:
-            self._batcher = Batcher(pipeline.runtime, token_budget=self._limits.batch_tokens, waiting_tokens=self._limits.waiting_tokens)
-            self._pipeline = pipeline
+            self._reader = Reader(pipeline, batch_tokens=self._limits.batch_tokens, waiting_tokens=self._limits.waiting_tokens)
             _log.info("ready: %s %s on %s", pipeline.info.name, pipeline.info.version, pipeline.runtime.description)
 
     async def close(self) -> None:
         """Ends the engine's thread, when no request is left."""
-        if self._batcher:
-            await to_thread.run_sync(self._batcher.close)
+        if self._reader:
+            await to_thread.run_sync(self._reader.close)
 
     async def analyze(
         self, request: Request, feedback: Sequence[Feedback], *, scores: bool, answer: Callable[[Sequence[Outcome]], bytes]
@@ -77,12 +81,12 @@ class Service:
         Raises NotReadyError; BusyError if too many wait already; ClientGoneError if the caller left: what was not inferred by then never
         is.
         """
-        pipeline = self.pipeline
+        reader = self.reader
         if self._admitted >= self._limits.requests:
             raise BusyError(self._limits.retry_after)
         self._admitted += 1
         try:
-            work = asyncio.ensure_future(self._analyze(pipeline, feedback, scores, answer))
+            work = asyncio.ensure_future(self._analyze(reader, feedback, scores, answer))
             left = asyncio.ensure_future(_left(request))
             try:
                 await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
@@ -96,17 +100,17 @@ class Service:
             self._admitted -= 1
 
     async def _analyze(
-        self, pipeline: Pipeline, feedback: Sequence[Feedback], scores: bool, answer: Callable[[Sequence[Outcome]], bytes]
+        self, reader: Reader, feedback: Sequence[Feedback], scores: bool, answer: Callable[[Sequence[Outcome]], bytes]
     ) -> bytes:
+        pipeline = reader.pipeline
         batch = await to_thread.run_sync(pipeline.start, feedback, limiter=self._threads)
-        results = await self._infer(batch.windows)
+        results = await self._infer(reader, batch.windows)
         return await to_thread.run_sync(lambda: answer(pipeline.finish(batch, results, scores=scores)), limiter=self._threads)
 
-    async def _infer(self, windows: Sequence[EncodedWindow]) -> list[Logits | Exception]:
+    async def _infer(self, reader: Reader, windows: Sequence[EncodedWindow]) -> list[Logits | Exception]:
         """As `infer_each`, with the windows of other requests. Cancelled, it takes back what has not begun."""
-        assert self._batcher  # there as soon as the pipeline is
         try:
-            futures = self._batcher.submit(windows)
+            futures = reader.submit(windows)
         except QueueFullError:
             raise BusyError(self._limits.retry_after) from None
         try:

@@ -37,25 +37,30 @@ class Batcher:
         """Padded tokens that wait now."""
         return self._tokens
 
-    def submit(self, windows: Sequence[EncodedWindow]) -> "list[Future[Logits]]":
-        """Futures of the windows' logits, in order. Raises QueueFullError, then none of them was taken."""
+    def submit(self, windows: Sequence[EncodedWindow], *, patient: bool = False) -> "list[Future[Logits]]":
+        """Futures of the windows' logits, in order. Where too many wait, a `patient` caller does too.
+
+        Others get a QueueFullError; then none of their windows was taken. Raises RuntimeError once it is closed.
+        """
         fresh = [_Waiting(window) for window in windows]
         tokens = sum(one.tokens for one in fresh)
         with self._changed:
+            while self._tokens and self._tokens + tokens > self._room and not self._closed:
+                if not patient:
+                    raise QueueFullError("too many texts are waiting")
+                self._changed.wait()
             if self._closed:
                 raise RuntimeError("the batcher is closed")
-            if self._tokens and self._tokens + tokens > self._room:
-                raise QueueFullError("too many texts are waiting")
             self._waiting += fresh
             self._tokens += tokens
-            self._changed.notify()
+            self._changed.notify_all()
         return [one.future for one in fresh]
 
     def close(self) -> None:
         """Works off what waits, then ends the thread."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
 
     def _work(self) -> None:
@@ -72,6 +77,7 @@ class Batcher:
             chosen = set(map(id, batch))
             self._waiting = [one for one in self._waiting if id(one) not in chosen]
             self._tokens -= sum(one.tokens for one in batch)
+            self._changed.notify_all()
             return batch
 
     def _infer(self, batch: "list[_Waiting]") -> None:

@@ -123,6 +123,41 @@ def test_the_queue_is_bounded_and_takes_all_of_a_request_or_nothing(echo, batche
     assert alone.result(30) is not None
 
 
+def test_who_can_wait_gets_in_when_there_is_room(echo, batcher):
+    held = held_up(echo, batcher)
+    futures = batcher.submit([window(length=64) for _ in range(6)])
+    patient = threading.Thread(target=lambda: futures.extend(batcher.submit([window(3, length=64)], patient=True)))
+    patient.start()
+    patient.join(0.3)
+    assert patient.is_alive()
+    echo.gate.set()
+    patient.join(30)
+    assert futures[-1].result(30)[0][0] == 3
+    wait([held, *futures], 30)
+
+
+def test_who_waits_for_room_is_told_when_it_closes(echo):
+    batcher = Batcher(echo, token_budget=64, waiting_tokens=64)
+    held_up(echo, batcher)
+    batcher.submit([window(length=64)])
+    refused = []
+
+    def patient() -> None:
+        with pytest.raises(RuntimeError, match="closed"):
+            batcher.submit([window(length=64)], patient=True)
+        refused.append(True)
+
+    threads = [threading.Thread(target=patient), threading.Thread(target=batcher.close)]
+    threads[0].start()
+    threads[0].join(0.3)
+    threads[1].start()
+    threads[0].join(30)
+    assert refused
+    echo.gate.set()
+    threads[1].join(30)
+    assert not threads[1].is_alive()
+
+
 def test_closing_works_off_what_waits(echo):
     batcher = Batcher(echo, token_budget=64, waiting_tokens=4000)
     held = held_up(echo, batcher)
