@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import spacy
@@ -100,8 +101,9 @@ def _before_opening(words: Sequence[str], i: int, first: int) -> int:
 def _clauses(words: list[str], spoken: list[bool], offset: int, contrast: dict[str, list[list[str]]]) -> list[Offsets]:
     """Token ranges of the clauses of one sentence, none shorter than `_MIN_WORDS` words unless the sentence is."""
     cuts = [0]
+    said = list(accumulate(spoken, initial=0))  # words before each place
     for i in range(1, len(words)):
-        if sum(spoken[cuts[-1] : i]) < _MIN_WORDS:
+        if said[i] - said[cuts[-1]] < _MIN_WORDS:
             continue  # "pero lo malo", "even though": the second word of contrast belongs to what the first one begins
         if words[i - 1] in _BREAK_AFTER or any(words[i : i + len(phrase)] == phrase for phrase in contrast.get(words[i], ())):
             cuts.append(_before_opening(words, i, cuts[-1]))
