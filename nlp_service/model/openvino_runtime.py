@@ -1,10 +1,15 @@
 """The CPU runtime: OpenVINO, on a graph built from the bundle's weights. Needs no torch and no exported copy of the model."""
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+# Without this OpenVINO writes an id for usage statistics into the home folder, and fails where there is none.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
 import openvino as ov
 from openvino import opset13 as op
 
