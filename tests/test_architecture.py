@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 LINT = "import sys; from importlinter.cli import lint_imports_command;"
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120)
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    changed = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=changed, check=False, timeout=120)
 
 
 def test_the_import_contracts_hold(tmp_path: Path) -> None:
@@ -73,6 +74,17 @@ print(Pipeline.load({str(tiny_bundle_folder)!r}).analyze([Feedback(text="el pedi
 """
     result = python(code)
     assert (result.returncode, result.stdout.strip()) == (0, "ok"), result.stderr
+
+
+def test_the_engine_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    """OpenVINO would write an id for usage statistics there, and would not start where there is no such folder."""
+    for home in (tmp_path / "home", tmp_path / "none"):
+        if home.name == "home":
+            home.mkdir()
+        result = python("import nlp_service.model.openvino_runtime", HOME=str(home))
+        assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "home").iterdir()) == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_core_needs_no_engine_and_no_web_framework() -> None:

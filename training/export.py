@@ -28,6 +28,7 @@ from training.calibrate import fit
 from training.card import write_card
 from training.data import Folders, TrainingData, load
 from training.evaluate import evaluate
+from training.quantise import snapped
 from training.recipe import Recipe
 from training.run import ENVIRONMENT, METRICS, RECIPE, load_network
 
@@ -47,7 +48,7 @@ def make_bundle(run: Path, folder: Path, folders: Folders) -> dict[str, Any]:
     data = load(recipe, folders, taxonomy)
     if not data.held_back["dev"]:
         raise InputError("no source holds a record of split `dev`: nothing could tell how good the bundle is")
-    weights = save({name: tensor.to(torch.float16).contiguous() for name, tensor in network.state_dict().items()})
+    weights = save({name: tensor.to(torch.float16).contiguous() for name, tensor in snapped(network.state_dict()).items()})
     tokens = tokenizer.to_str().encode("utf-8")
     now = datetime.now(UTC)
     manifest = Manifest(

@@ -91,6 +91,7 @@ class Optimisation(_Strict):
         0.0, ge=0, description="weight of the distance to the teacher's states, layer by layer, beside the rest of the loss"
     )
     freeze_word_embeddings: bool = True
+    rounded: bool = Field(False, description="round inputs and weights of the encoder to eight bits, for an engine that multiplies in int8")
     precision: Literal["auto", "no", "bf16", "fp16"] = Field("auto", description="auto: bf16 where the hardware multiplies it, else fp32")
     max_grad_norm: float = Field(1.0, gt=0)
     patience: int = Field(3, gt=0, description="epochs without a better score on the held-back split before stopping")

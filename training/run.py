@@ -25,11 +25,13 @@ from training.data import Folders, TrainingData, load
 from training.examples import Example, examples
 from training.loop import BEST, describe_environment, train
 from training.noise import noised
+from training.quantise import is_rounded, measure, rounded
 from training.reading import text_probabilities
 from training.recipe import CorpusSource, EncoderConfig, Recipe
 from training.vocabulary import trim, wordlist_texts
 
 RECIPE, METRICS, ENVIRONMENT, BASE = "recipe.json", "metrics.json", "environment.json", "base"
+_MEASURED = 300  # texts whose activations set the ranges of eight bits
 
 
 def prepare_base(config: EncoderConfig, folders: Folders, place: Path) -> tuple[PreTrainedModel, Tokenizer]:
@@ -85,6 +87,9 @@ def start(recipe: Recipe, folders: Folders, run: Path) -> Progress:
             p = text_probabilities(network, sources[i], pad_id, tokens)
             sources[i], doubtful = without_doubtful(sources[i], p, taxonomy)
             print(f"{source.name}: {doubtful} doubtful labels of {len(sources[i])} texts are left out")  # noqa: T201
+    if recipe.optimisation.rounded and not is_rounded(network.state_dict()):
+        rounded(network)
+        measure(network, random.Random(recipe.seed).sample(held_back, min(len(held_back), _MEASURED)), pad_id, tokens)
     teacher = _teacher(recipe.teacher, network, tokenizer) if recipe.teacher else None
     _write_metrics(run, data)  # now, for a run that is stopped by hand and another one starts from
     progress = train(recipe, network, pad_id, sources, held_back, taxonomy, run, teacher)
@@ -130,6 +135,8 @@ def load_network(run: Path) -> tuple[CxNetwork, Tokenizer]:
     config = AutoConfig.from_pretrained(run / BASE, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     encoder = AutoModel.from_config(config, add_pooling_layer=False, attn_implementation="sdpa")
     network = CxNetwork(encoder, len(weights["heads.value.bias"]))
+    if is_rounded(weights):
+        rounded(network)
     network.load_state_dict(weights)
     return network.eval(), Tokenizer.from_file(str(run / BASE / "tokenizer.json"))
 

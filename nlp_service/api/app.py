@@ -55,6 +55,7 @@ def create_app(pipeline_factory: PipelineFactory, *, limits: Limits | None = Non
             tasks.start_soon(service.load, on_failure)
             yield
             tasks.cancel_scope.cancel()
+        await service.close()
 
     app = _App(
         title="Customer feedback in Spanish and English",

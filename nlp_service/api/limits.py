@@ -16,14 +16,17 @@ MAX_ERRORS = 20
 class Limits:
     """What one server takes on at a time, once a request's body has been read.
 
-    `concurrent`: analyses that run at once; the engine uses every core for one, so a second one only fills the gaps in which the
-    first prepares text. `waiting`: requests that may wait for those; the next one is answered 429 with `retry_after` seconds.
+    `requests` may be in work at once, and `waiting_tokens` (padded) may wait for the engine; what comes on top is answered 429 with
+    `retry_after` seconds. `preparing`: threads that prepare and decode text while the engine infers. `batch_tokens`: padded tokens that
+    the engine reads at once, more of which would only make each caller wait longer.
     `body_bytes`: the largest request body. `drain_bytes`: how much of a larger one is still read and thrown away, because a client
     that is cut off while it writes never reads why.
     """
 
-    concurrent: int = 2
-    waiting: int = 16
+    requests: int = 64
+    waiting_tokens: int = 32_768
+    preparing: int = 2
+    batch_tokens: int = 2048
     retry_after: int = 1
     body_bytes: int = 10 * 1024 * 1024
     drain_bytes: int = 64 * 1024 * 1024

@@ -1,16 +1,17 @@
 """The endpoints."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request, Response
 
 from nlp_service.api.examples import REQUESTS, RESPONSES
-from nlp_service.api.problems import NotJsonError, responses
+from nlp_service.api.problems import NotJsonError, log_unexpected, responses
 from nlp_service.api.schemas import Analyses, AnalyzeRequest, Health, ModelDescription, OneText
 from nlp_service.api.service import Service
-from nlp_service.core.schema import Analysis
+from nlp_service.core.schema import Analysis, Feedback, ModelInfo
 from nlp_service.core.taxonomy import Taxonomy
-from nlp_service.pipeline import Pipeline
+from nlp_service.pipeline import Outcome, Pipeline
 
 TAGS: list[dict[str, Any]] = [
     {"name": "analysis", "description": "What customers say."},
@@ -58,12 +59,21 @@ async def analyze(
     """
     feedback, asked = body.feedback(), body.root
 
-    def work(pipeline: Pipeline) -> bytes:
-        results = pipeline.analyze(feedback, scores=asked.scores)
-        answer = results[0] if isinstance(asked, OneText) else Analyses(results=results)
-        return answer.model_dump_json().encode()  # in the thread too: 256 analyses take a while to write
+    def answer(outcomes: Sequence[Outcome]) -> bytes:
+        if isinstance(asked, OneText) and isinstance(outcomes[0], Exception):
+            raise outcomes[0]
+        analyses = [_told(outcome, item, service.pipeline.info) for outcome, item in zip(outcomes, feedback, strict=True)]
+        return (analyses[0] if isinstance(asked, OneText) else Analyses(results=analyses)).model_dump_json().encode()
 
-    return Response(await service.run(request, work), media_type="application/json")
+    return Response(await service.analyze(request, feedback, scores=asked.scores, answer=answer), media_type="application/json")
+
+
+def _told(outcome: Outcome, item: Feedback, model: ModelInfo) -> Analysis:
+    """One text that breaks the model must not take the others' answers with it."""
+    if isinstance(outcome, Analysis):
+        return outcome
+    log_unexpected(outcome)
+    return Analysis(id=item.id, status="failed", language="unknown", sentiment=None, model=model)
 
 
 @router.get("/v1/taxonomy", tags=["model"], summary="The labels", responses=responses(503))

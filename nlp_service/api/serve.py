@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from nlp_service.api.app import create_app
 from nlp_service.api.limits import Limits
 from nlp_service.core.errors import InputError
-from nlp_service.pipeline import Device, Pipeline, Precision
+from nlp_service.model.runtime import Precision
+from nlp_service.pipeline import Device, Pipeline
 
 _DRAIN_SECONDS = 20  # what accepted requests get to finish after SIGTERM; orchestrators kill after 30
 _LOGGER = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
@@ -32,6 +33,7 @@ def serve(
     *,
     device: Device = "cpu",
     precision: Precision = "auto",
+    memory_bytes: int = 0,
     limits: Limits | None = None,
 ) -> None:
     """Serves a bundle folder, or the weightless model `fake`, until SIGINT or SIGTERM; requests in flight are finished first.
@@ -47,7 +49,10 @@ def serve(
             await anyio.sleep(0.01)
         server.should_exit = True
 
-    app = create_app(lambda: Pipeline.load(model, device=device, precision=precision), limits=limits, on_failure=stop)
+    def load() -> Pipeline:
+        return Pipeline.load(model, device=device, precision=precision, memory_bytes=memory_bytes)
+
+    app = create_app(load, limits=limits, on_failure=stop)
     server = make_server(app, host, port)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has shut down in good order
         server.run()

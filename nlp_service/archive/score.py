@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -18,9 +19,9 @@ from nlp_service.archive.journal import Journal, Progress, fingerprint, job
 from nlp_service.archive.readers import AnyRow, ReadOptions, Source, open_source
 from nlp_service.archive.rows import Columns, Row, Unreadable
 from nlp_service.archive.writers import Scored, open_writer
-from nlp_service.core.errors import InputError, ServiceError
+from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Analysis, Feedback
-from nlp_service.pipeline import Pipeline
+from nlp_service.pipeline import Batch, Outcome, Pipeline
 
 CHUNK = 1024
 """Rows analysed and committed at once. Chunks begin at the same rows in every run, so a row always has the same neighbours."""
@@ -48,7 +49,8 @@ class ScoreOptions:
 class Report:
     """What a job did. `counts` has the rows of each status and of `unreadable`; `rows` includes the `resumed` ones of earlier runs.
 
-    `problems` explains the first unreadable rows of this run, without quoting them; `seconds` is the time of this run.
+    `copies`: rows of this run whose very text had been read before. `problems` explains the first unreadable rows of this run, without
+    quoting them; `seconds` is the time of this run.
     """
 
     output: Path
@@ -56,6 +58,7 @@ class Report:
     rows: int
     resumed: int
     counts: dict[str, int]
+    copies: int
     problems: list[Unreadable]
     seconds: float
 
@@ -68,7 +71,7 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
 
     Raises InputError: a path, format or column that cannot be used, an output that exists, an input damaged beyond its rows.
     """
-    started = time.monotonic()
+    started, copies = time.monotonic(), _copies(pipeline)
     source = check(input, output, options)
     writer = open_writer(output_format(output), pipeline.taxonomy, scores=options.scores)
     journal = Journal(output, _job(pipeline, input, source.columns, options))
@@ -81,15 +84,16 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
             journal.commit(writer.header(), progress)
         remaining = None if options.limit is None else max(0, options.limit - progress.rows)
         with closing(source.rows(progress.rows)) as rows, _bar(source, progress, options) as bar:
-            for chunk in _chunks(islice(rows, remaining)):
-                scored = _analyze(pipeline, chunk, scores=options.scores)
+            for chunk, batch in _prepared(pipeline, _chunks(islice(rows, remaining))):
+                scored = _analyze(pipeline, chunk, batch, scores=options.scores)
                 problems += [row for row in chunk if isinstance(row, Unreadable)][: _SHOWN - len(problems)]
                 _count(progress, scored)
                 journal.commit(writer.chunk(scored), progress)
                 _advance(bar, source, progress, len(chunk), options.limit)
     writer.finish(journal.part, output)
     journal.forget()
-    return Report(output, source.columns, progress.rows, resumed, progress.counts, problems, time.monotonic() - started)
+    copies = _copies(pipeline) - copies
+    return Report(output, source.columns, progress.rows, resumed, progress.counts, copies, problems, time.monotonic() - started)
 
 
 def check(input: Path, output: Path, options: ScoreOptions) -> Source:
@@ -105,6 +109,10 @@ def check(input: Path, output: Path, options: ScoreOptions) -> Source:
     if output.exists() and not options.force:
         raise InputError(f"{output}: exists already; --force replaces it")
     return source
+
+
+def _copies(pipeline: Pipeline) -> int:
+    return pipeline.memory.counts.known if pipeline.memory else 0
 
 
 def _job(pipeline: Pipeline, input: Path, columns: Columns, options: ScoreOptions) -> dict[str, Any]:
@@ -136,34 +144,34 @@ def _chunks(rows: Iterable[AnyRow]) -> Iterator[list[AnyRow]]:
         yield chunk
 
 
-def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], *, scores: bool) -> list[Scored]:
-    readable = [row for row in chunk if isinstance(row, Row)]
-    outcomes = iter(_answers(pipeline, readable, scores=scores))
-    return [Scored(row.number, next(outcomes) if isinstance(row, Row) else row) for row in chunk]
+def _prepared(pipeline: Pipeline, chunks: Iterable[list[AnyRow]]) -> Iterator[tuple[list[AnyRow], Batch]]:
+    """Each chunk with its texts prepared, which those of the next one are while the engine reads these."""
+    with ThreadPoolExecutor(1, "prepare") as pool:
+        waiting: tuple[list[AnyRow], Future[Batch]] | None = None
+        for chunk in chunks:
+            feedback = [Feedback(id=row.id, text=row.text) for row in chunk if isinstance(row, Row)]
+            ahead = chunk, pool.submit(pipeline.start, feedback)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = ahead
+        if waiting:
+            yield waiting[0], waiting[1].result()
 
 
-def _answers(pipeline: Pipeline, rows: Sequence[Row], *, scores: bool) -> Sequence[Analysis | Unreadable]:
-    """Analyses of a chunk at once; where that raises, of each row alone, so that a row that breaks the model fails alone.
+def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], batch: Batch, *, scores: bool) -> list[Scored]:
+    """A row that breaks the model is unreadable too; where every row does, it is the model that is broken, and the error is raised."""
+    outcomes = pipeline.finish(batch, pipeline.infer(batch), scores=scores)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if failures and len(failures) == len(outcomes):
+        raise failures[0]
+    left = iter(outcomes)
+    return [Scored(row.number, _outcome(row, next(left)) if isinstance(row, Row) else row) for row in chunk]
 
-    Where every row fails it is the model that is broken, and the error is raised.
-    """
-    feedback = [Feedback(id=row.id, text=row.text) for row in rows]
-    if not feedback:
-        return []
-    try:
-        return pipeline.analyze(feedback, scores=scores)
-    except ServiceError:
-        raise
-    except Exception:
-        out: list[Analysis | Unreadable] = []
-        for row, item in zip(rows, feedback, strict=True):
-            try:
-                out += pipeline.analyze([item], scores=scores)
-            except Exception as error:
-                out.append(Unreadable(row.number, row.id, f"the model failed on it ({type(error).__name__})"))
-        if all(isinstance(outcome, Unreadable) for outcome in out):
-            raise
-        return out
+
+def _outcome(row: Row, outcome: Outcome) -> Analysis | Unreadable:
+    if isinstance(outcome, Exception):
+        return Unreadable(row.number, row.id, f"the model failed on it ({type(outcome).__name__})")
+    return outcome
 
 
 def _count(progress: Progress, scored: Sequence[Scored]) -> None:

@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from nlp_service.cli.options import (
+    DEFAULT_MEMORY,
+    MEGABYTE,
     Device,
     DeviceOption,
     Language,
+    MemoryOption,
     ModelOption,
     Precision,
     PrecisionOption,
@@ -67,6 +70,7 @@ def score(
     model: ModelOption = None,
     device: DeviceOption = Device.cpu,
     precision: PrecisionOption = Precision.auto,
+    memory: MemoryOption = DEFAULT_MEMORY,
 ) -> None:
     """Score an archive. Interrupted, the same command goes on where it was."""
     with user_errors():
@@ -77,7 +81,7 @@ def score(
 
         options = ScoreOptions(ReadOptions(text_column, id_column, encoding), scores, limit, restart, force)
         check(input, output, options)
-        pipeline = load_pipeline(model, device, precision)
+        pipeline = load_pipeline(model, device, precision, memory)
         try:
             report = score_archive(pipeline, input, output, options)
         except KeyboardInterrupt:
@@ -93,13 +97,14 @@ def serve(
     model: ModelOption = None,
     device: DeviceOption = Device.cpu,
     precision: PrecisionOption = Precision.auto,
+    memory: MemoryOption = DEFAULT_MEMORY,
 ) -> None:
     """Serve the HTTP API."""
     with user_errors():
         found = find_model(model)
         from nlp_service.api.serve import serve as serve_api
 
-        serve_api(found, host, port, device=device.value, precision=precision.value)
+        serve_api(found, host, port, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE)
 
 
 @app.command("model")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "cx-es-en"
 ENVIRONMENT = "NLP_SERVICE_MODEL"
+DEFAULT_MEMORY = 64
+MEGABYTE = 2**20
 
 
 class Device(StrEnum):
@@ -27,10 +29,11 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """Arithmetic of the CPU engine."""
+    """Arithmetic of the engine."""
 
     auto = "auto"
     fp32 = "fp32"
+    int8 = "int8"
 
 
 class Language(StrEnum):
@@ -51,7 +54,14 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where the model runs; cuda needs the extra `gpu`.")]
 PrecisionOption = Annotated[
-    Precision, typer.Option("--precision", help="auto: the fastest the CPU has; fp32: reproducible to the last digit.")
+    Precision,
+    typer.Option("--precision", help="auto: the fastest that the machine has; fp32: the same on every machine; int8: CPUs with VNNI."),
+]
+
+
+MemoryOption = Annotated[
+    int,
+    typer.Option("--memory", metavar="MB", min=0, help="Kept of the texts read last, so that exact copies are read once; 0: nothing."),
 ]
 
 
@@ -73,12 +83,12 @@ def find_model(given: str | None) -> str:
     )
 
 
-def load_pipeline(model: str | None, device: Device, precision: Precision) -> "Pipeline":
+def load_pipeline(model: str | None, device: Device, precision: Precision, memory: int = DEFAULT_MEMORY) -> "Pipeline":
     """The pipeline of the model found. Raises InputError or BundleError."""
     found = find_model(model)
     from nlp_service.pipeline import Pipeline  # seconds of imports, which --help must not wait for
 
-    return Pipeline.load(found, device=device.value, precision=precision.value)
+    return Pipeline.load(found, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ _WORDS = {
         "es": "español", "en": "inglés", "mixed": "español e inglés", "other": "otro", "unknown": "desconocido",
         "no_text": "No hay nada que leer: el texto no tiene ninguna letra.",
         "language_unsupported": "El texto no está en español ni en inglés.",
+        "failed": "El modelo falló con este texto.",
     },
     "en": {
         "language": "Language", "sentiment": "Sentiment", "emotions": "Emotions", "touchpoints": "Touchpoints",
@@ -24,6 +25,7 @@ _WORDS = {
         "es": "Spanish", "en": "English", "mixed": "Spanish and English", "other": "other", "unknown": "unknown",
         "no_text": "There is nothing to read: the text has no letter.",
         "language_unsupported": "The text is neither Spanish nor English.",
+        "failed": "The model failed on this text.",
     },
 }  # fmt: skip
 _QUOTE = 160  # characters of a quoted clause that fit two lines of a terminal
@@ -57,7 +59,7 @@ def render_report(report: Report) -> str:
     lines = [
         f"{report.output}: {report.rows:,} rows in {report.seconds:,.1f} s{rate}"
         + (f" ({report.resumed:,} of an earlier run)" if report.resumed else ""),
-        f"text from {report.columns.text!r}, {ids}",
+        f"text from {report.columns.text!r}, {ids}" + (f"; {report.copies:,} copies of texts read before" if report.copies else ""),
         *(f"  {status:22}{count:>12,}" for status, count in report.counts.items()),
         *(f"  row {row.number:,}: {row.reason}" for row in report.problems),
     ]

@@ -8,7 +8,7 @@ from nlp_service.core.text import readable
 
 Decision = Literal["auto", "suggest"]
 LanguageTag = Literal["es", "en", "mixed", "other", "unknown"]
-Status = Literal["ok", "language_unsupported", "no_text"]
+Status = Literal["ok", "language_unsupported", "no_text", "failed"]
 
 
 def _readable(value: object) -> object:
@@ -91,7 +91,8 @@ class Analysis(_Out):
     """The answer for one text.
 
     `status` says why there are no labels where there are none to give: `language_unsupported` (neither Spanish nor
-    English) or `no_text` (empty, or without a single letter). `sentiment` is null exactly then. `scores` holds every
+    English), `no_text` (empty, or without a single letter), or `failed` (the model broke on this one among several texts; the log
+    says how). `sentiment` is null exactly then. `scores` holds every
     label's probability and is there only when asked for.
     """
 

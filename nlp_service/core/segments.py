@@ -4,8 +4,11 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import accumulate
+from typing import Any
 
 import spacy
+from spacy.attrs import IS_PUNCT
 from spacy.language import Language as SpacyPipeline
 
 Offsets = tuple[int, int]
@@ -36,6 +39,9 @@ _LOCK = threading.Lock()
 def _pipeline(language: str) -> SpacyPipeline:
     nlp = spacy.blank(language)
     nlp.add_pipe("sentencizer")
+    # The sentencizer reads this one attribute of a word; working out the others for every new word takes half of the time.
+    vocab: Any = nlp.vocab  # whose type stub lacks the attribute
+    vocab.lex_attr_getters = {IS_PUNCT: vocab.lex_attr_getters[IS_PUNCT]}
     nlp.max_length = 2**31 - 1  # the limit guards parsers; a tokenizer needs none
     return nlp
 
@@ -64,7 +70,7 @@ def segment(text: str, language: str) -> list[Offsets]:
         # Plain lists from here on: reading a token's attributes in Python costs more than the whole pipeline.
         tokens = [(token.text, token.idx, token.is_sent_start) for token in doc]
     words = [word for word, _, _ in tokens]
-    spoken = [any(c.isalpha() for c in word) for word in words]
+    spoken = [word.isalpha() or any(c.isalpha() for c in word) for word in words]
     pieces: list[Offsets] = []
     for start, end in _sentences(tokens):
         pieces += _clauses([word.lower() for word in words[start:end]], spoken[start:end], start, _contrast(language))
@@ -95,7 +101,10 @@ def _before_opening(words: Sequence[str], i: int, first: int) -> int:
 def _clauses(words: list[str], spoken: list[bool], offset: int, contrast: dict[str, list[list[str]]]) -> list[Offsets]:
     """Token ranges of the clauses of one sentence, none shorter than `_MIN_WORDS` words unless the sentence is."""
     cuts = [0]
+    said = list(accumulate(spoken, initial=0))  # words before each place
     for i in range(1, len(words)):
+        if said[i] - said[cuts[-1]] < _MIN_WORDS:
+            continue  # "pero lo malo", "even though": the second word of contrast belongs to what the first one begins
         if words[i - 1] in _BREAK_AFTER or any(words[i : i + len(phrase)] == phrase for phrase in contrast.get(words[i], ())):
             cuts.append(_before_opening(words, i, cuts[-1]))
     pieces: list[Offsets] = []

@@ -24,6 +24,9 @@ from nlp_service.core.schema import ModelInfo
 from nlp_service.core.taxonomy import Taxonomy
 from nlp_service.model.encoding import CLS, SEP
 
+INPUT_CENTRE, INPUT_REACH = "input_centre", "input_reach"
+"""Beside the weights of a linear layer of the encoder, where the network was trained for int8: channel c of its input is rounded to 256
+steps over centre[c] ± reach[c]."""
 MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
 FORMAT = 1
 
@@ -109,6 +112,11 @@ class Bundle:
         self.manifest, self.tokenizer, self.weights = manifest, tokenizer, weights
 
     @property
+    def rounded(self) -> bool:
+        """Whether the network was trained to be multiplied in int8."""
+        return any(name.endswith(INPUT_CENTRE) for name in self.weights)
+
+    @property
     def taxonomy(self) -> Taxonomy:
         """The taxonomy that the model was trained with."""
         return self.manifest.taxonomy
@@ -165,7 +173,7 @@ def _verified(path: Path, digest: str) -> bytes:
 
 def _check_shapes(folder: Path, manifest: Manifest, tokenizer: Tokenizer, weights: dict[str, NDArray[np.floating]]) -> None:
     shape = manifest.architecture
-    expected = _shapes(shape, len(manifest.taxonomy.label_ids))
+    expected = _shapes(shape, len(manifest.taxonomy.label_ids), any(name.endswith(INPUT_CENTRE) for name in weights))
     for name, wanted in expected.items():
         found = weights[name].shape if name in weights else None
         if found != wanted:
@@ -178,7 +186,7 @@ def _check_shapes(folder: Path, manifest: Manifest, tokenizer: Tokenizer, weight
         raise BundleError(f"{folder / TOKENIZER}: {tokenizer.get_vocab_size()} pieces, the manifest wants {shape.vocab_size}")
 
 
-def _shapes(shape: Architecture, labels: int) -> dict[str, tuple[int, ...]]:
+def _shapes(shape: Architecture, labels: int, rounded: bool) -> dict[str, tuple[int, ...]]:
     """Every tensor that the runtimes read."""
     hidden, inner = shape.hidden_size, shape.intermediate_size
     linear = {
@@ -199,6 +207,8 @@ def _shapes(shape: Architecture, labels: int) -> dict[str, tuple[int, ...]]:
         norms += [prefix + "attention.output.LayerNorm", prefix + "output.LayerNorm"]
         for name, size in linear.items():
             out |= {f"{prefix}{name}.weight": size, f"{prefix}{name}.bias": size[:1]}
+            if rounded:
+                out |= {f"{prefix}{name}.{part}": size[1:] for part in (INPUT_CENTRE, INPUT_REACH)}
     for name in norms:
         out |= {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
     return out

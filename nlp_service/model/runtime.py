@@ -1,7 +1,7 @@
 """What every runtime is: encoded windows in, logits out, whatever the batch they ride in."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from nlp_service.model.encoding import EncodedWindow
 
 Logits = NDArray[np.float32]
+Precision = Literal["auto", "fp32", "int8"]
 
 
 class Runtime(Protocol):
@@ -22,6 +23,21 @@ class Runtime(Protocol):
         """Logits [spans, labels] of each window, in the order given. Safe to call from several threads."""
 
 
+def infer_each(runtime: Runtime, windows: Sequence[EncodedWindow]) -> list[Logits | Exception]:
+    """What `runtime` makes of each window: its logits, or the error that it alone raises, so that no window fails for another's sake."""
+    try:
+        return list(runtime.infer(windows))
+    except Exception as error:
+        if len(windows) == 1:
+            return [error]
+        return [outcome for window in windows for outcome in infer_each(runtime, [window])]
+
+
+def padded_length(window: EncodedWindow) -> int:
+    """Tokens that a window takes up in a batch of its like."""
+    return _round_up(len(window.input_ids), _TOKEN_STEP)
+
+
 # Shapes are rounded up so that an engine that prepares its kernels for each shape meets few of them.
 _TOKEN_STEP, _SPAN_STEP = 8, 4
 
@@ -31,7 +47,7 @@ def batches(windows: Sequence[EncodedWindow], token_budget: int) -> Iterator[lis
     order = sorted(range(len(windows)), key=lambda i: -len(windows[i].input_ids))
     batch: list[int] = []
     for i in order:
-        if batch and _round_up(len(windows[batch[0]].input_ids), _TOKEN_STEP) * (len(batch) + 1) > token_budget:
+        if batch and padded_length(windows[batch[0]]) * (len(batch) + 1) > token_budget:
             yield batch
             batch = []
         batch.append(i)

@@ -1,15 +1,14 @@
 """The GPU runtime: torch. Needs the extra `gpu`."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 
 from nlp_service.core.errors import InputError
-from nlp_service.model.bundle import Bundle
+from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, Bundle
 from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.network import CxNetwork, build_encoder
-from nlp_service.model.runtime import Logits, batches, pad
+from nlp_service.model.runtime import Logits, Precision, batches, pad
 
 _TOKEN_BUDGET = 32_768
 
@@ -17,16 +16,19 @@ _TOKEN_BUDGET = 32_768
 class TorchRuntime:
     """Runs a bundle with torch: in fp16 on a CUDA device unless `precision` is `fp32`, in fp32 on a CPU.
 
-    Raises InputError where torch finds no such device.
+    Raises InputError where torch finds no such device, and for `int8`.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cuda", precision: Literal["auto", "fp32"] = "auto") -> None:
+    def __init__(self, bundle: Bundle, device: str = "cuda", precision: Precision = "auto") -> None:
+        if precision == "int8":
+            raise InputError("precision int8: only on a CPU")
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("device cuda: torch finds no CUDA device here")
         self._device = torch.device(device)
         shape = bundle.manifest.architecture
         network = CxNetwork(build_encoder(shape), len(bundle.taxonomy.label_ids), shape.attention_soft_cap)
-        network.load_state_dict({name: torch.from_numpy(array).float() for name, array in bundle.weights.items()})
+        weights = {name: torch.from_numpy(array).float() for name, array in bundle.weights.items()}
+        network.load_state_dict({name: x for name, x in weights.items() if not name.endswith((INPUT_CENTRE, INPUT_REACH))})
         self._network = network.to(self._device).eval()
         self._half = self._device.type == "cuda" and precision == "auto"
         self._pad_id = shape.pad_token_id

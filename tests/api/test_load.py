@@ -32,7 +32,7 @@ def held_up(server, runtime, pool):
 
 def test_too_many_requests(gated, pool):
     pipeline, runtime = gated
-    with running(create_app(lambda: pipeline, limits=Limits(concurrent=1, waiting=1, retry_after=7))) as server:
+    with running(create_app(lambda: pipeline, limits=Limits(requests=2, retry_after=7))) as server:
         server.ready()
         first, _ = held_up(server, runtime, pool)
         others = [pool.submit(server.analyze, BODY) for _ in range(2)]
@@ -60,7 +60,7 @@ def test_the_event_loop_stays_free(gated, pool):
 
 def test_no_work_for_a_caller_who_left(gated, pool):
     pipeline, runtime = gated
-    with running(create_app(lambda: pipeline, limits=Limits(concurrent=1))) as server, recorded() as log:
+    with running(create_app(lambda: pipeline, limits=Limits())) as server, recorded() as log:
         service = server.ready().app.state.service
         first, warmed = held_up(server, runtime, pool)
         with httpx.Client(base_url=server.http.base_url, trust_env=False) as impatient:

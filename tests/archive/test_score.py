@@ -11,9 +11,10 @@ from nlp_service.archive.journal import Journal, Progress
 from nlp_service.archive.readers import ReadOptions
 from nlp_service.archive.rows import Columns
 from nlp_service.archive.score import ScoreOptions, score
-from nlp_service.core.errors import BundleError, InputError
-from nlp_service.core.schema import Analysis, Feedback
-from nlp_service.pipeline import Pipeline
+from nlp_service.core.errors import InputError
+from nlp_service.core.schema import Feedback
+from nlp_service.model.runtime import Logits
+from nlp_service.pipeline import Batch, Outcome, Pipeline
 
 CANARY = "zanahoria-secreta"
 
@@ -23,14 +24,21 @@ class Spy(Pipeline):
 
     def __init__(self, real: Pipeline) -> None:
         self.__dict__.update(real.__dict__)
+        self.memory = None
         self.calls: list[int] = []
-        self.breaks: type[Exception] = RuntimeError
+        self.breaks: type[BaseException] | None = RuntimeError
 
-    def analyze(self, feedback: Sequence[Feedback], *, scores: bool = False) -> list[Analysis]:
-        self.calls.append(len(feedback))
-        if any("poison" in item.text for item in feedback):
-            raise self.breaks(CANARY)
-        return super().analyze(feedback, scores=scores)
+    def infer(self, batch: Batch) -> list[Logits | Exception]:
+        self.calls.append(len(batch.feedback))
+        outcomes = super().infer(batch)
+        places = [text for text in batch.texts for _ in text.windows]
+        for i, text in enumerate(places):
+            if self.breaks and "poison" in text.original:
+                error = self.breaks(CANARY)
+                if not isinstance(error, Exception):
+                    raise error
+                outcomes[i] = error
+        return outcomes
 
 
 @pytest.fixture
@@ -90,9 +98,6 @@ def test_a_text_that_breaks_the_model_fails_alone(spy: Spy, tmp_path: Path) -> N
 def test_a_broken_model_is_an_error_and_not_a_file_of_errors(spy: Spy, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         score(spy, archive(tmp_path / "a.jsonl", ["poison"] * 3), tmp_path / "o.jsonl", ScoreOptions())
-    spy.breaks = BundleError
-    with pytest.raises(BundleError):
-        score(spy, archive(tmp_path / "a.jsonl", ["poison", "fine"]), tmp_path / "o.jsonl", ScoreOptions())
     assert not (tmp_path / "o.jsonl").exists()
 
 
@@ -133,7 +138,7 @@ def test_customer_text_is_not_in_what_is_shown(spy: Spy, tmp_path: Path, capfd: 
 
 def interrupted(spy: Spy, path: Path, output: Path, options: ScoreOptions | None = None) -> None:
     """A run that stops in its third chunk of 4."""
-    spy.breaks = KeyboardInterrupt  # type: ignore[assignment]
+    spy.breaks = KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         score(spy, path, output, options or ScoreOptions())
     spy.calls.clear()
@@ -150,7 +155,7 @@ def test_an_interrupted_job_goes_on(spy: Spy, pipeline: Pipeline, stopping: Path
     output = stopping.with_name(name)
     interrupted(spy, stopping, output)
     assert not output.exists()
-    spy.analyze = lambda feedback, **kw: spy.calls.append(len(feedback)) or pipeline.analyze(feedback, **kw)  # type: ignore[method-assign, func-returns-value]
+    spy.breaks = None
     report = score(spy, stopping, output, ScoreOptions())
     assert spy.calls == [4, 3]
     assert (report.rows, report.resumed, report.counts) == (15, 8, {"ok": 15})
@@ -239,8 +244,11 @@ def test_memory_does_not_grow_with_the_rows(pipeline: Pipeline, tmp_path: Path) 
     [answer] = pipeline.analyze([Feedback(text="La entrega me dio frustración")])
 
     class Constant(Spy):
-        def analyze(self, feedback: Sequence[Feedback], *, scores: bool = False) -> list[Analysis]:
-            return [answer] * len(feedback)
+        def start(self, feedback: Sequence[Feedback]) -> Batch:
+            return Batch(feedback, [], [])
+
+        def finish(self, batch: Batch, results: Sequence[Logits | Exception], *, scores: bool = False) -> list[Outcome]:
+            return [answer] * len(batch.feedback)
 
     peaks = []
     for rows in (4_000, 20_000):

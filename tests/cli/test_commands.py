@@ -107,8 +107,8 @@ def test_model_of_a_bundle(tiny_bundle_folder: Path) -> None:
 def test_serve_hands_on_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr("nlp_service.api.serve.serve", lambda *a, **k: calls.append((a, k)))
-    assert run("serve", "--host", "::1", "--port", "81", "--model", "fake", "--precision", "fp32")[0] == 0
-    assert calls == [(("fake", "::1", 81), {"device": "cpu", "precision": "fp32"})]
+    assert run("serve", "--host", "::1", "--port", "81", "--model", "fake", "--precision", "fp32", "--memory", "5")[0] == 0
+    assert calls == [(("fake", "::1", 81), {"device": "cpu", "precision": "fp32", "memory_bytes": 5 * 2**20})]
 
 
 def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -78,6 +79,18 @@ def test_offsets_count_code_points() -> None:
     (_, first_end), (start, end) = segment(prepare(text), "es")
     assert text[start:end] == "pero el té está bueno 🇪🇸"
     assert text[:first_end].endswith("frío,")
+
+
+@pytest.mark.parametrize("unit", ["a ", "pero ", "; ", "ab, ", "¿"])
+def test_the_time_grows_with_the_length(unit: str) -> None:
+    """Ten times the text, and far less than the hundred times that looking at all the rest for each word would take."""
+    segment(unit, "es")
+    seconds = []
+    for count in (3_000, 30_000):
+        start = time.process_time()
+        segment(unit * count, "es")
+        seconds.append(time.process_time() - start)
+    assert seconds[1] < 30 * max(seconds[0], 0.01)
 
 
 def test_a_word_of_100_000_characters() -> None:

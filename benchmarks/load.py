@@ -1,0 +1,72 @@
+"""Open-loop load on a server: requests leave at their own times, whether the earlier ones have come back or not.
+
+A closed loop would wait for a slow server and so hide how slow it is (coordinated omission). Latency counts from the time at which a
+request was due.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """`offered` and `good` (answered 200) requests a second, shares refused (429, 503) and failed, latencies of the good ones in ms."""
+
+    offered: float
+    good: float
+    refused: float
+    failed: float
+    p50: float
+    p95: float
+    p99: float
+
+
+async def offer(url: str, bodies: Sequence[Any], rate: float, seconds: float, seed: int = 1, timeout: float = 30) -> Served:
+    """Posts the bodies as JSON to `url` at random (Poisson) times, `rate` a second, for `seconds`."""
+    rng = random.Random(seed)
+    due, times = 0.0, []
+    while (due := due + rng.expovariate(rate)) < seconds:
+        times.append(due)
+    limits = httpx.Limits(max_connections=2000, max_keepalive_connections=2000)
+    async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False) as client:
+        start = time.perf_counter()
+
+        async def one(at: float, body: Any) -> tuple[int, float]:
+            await asyncio.sleep(max(0.0, start + at - time.perf_counter()))
+            try:
+                status = (await client.post(url, json=body)).status_code
+            except httpx.HTTPError:
+                status = 0
+            return status, time.perf_counter() - start - at
+
+        outcomes = await asyncio.gather(*(one(at, bodies[i % len(bodies)]) for i, at in enumerate(times)))
+        elapsed = time.perf_counter() - start
+    good = [latency for status, latency in outcomes if status == 200]
+    count = max(1, len(outcomes))
+    p50, p95, p99 = np.percentile(good, [50, 95, 99]) * 1000 if good else (np.nan, np.nan, np.nan)
+    refused = sum(status in (429, 503) for status, _ in outcomes)
+    return Served(
+        len(outcomes) / seconds, len(good) / elapsed, refused / count, (len(outcomes) - len(good) - refused) / count,
+        float(p50), float(p95), float(p99),
+    )  # fmt: skip
+
+
+def highest_good_rate(measure: Callable[[float], Served], start: float, p99_ms: float, steps: int = 7) -> Served:
+    """The load of the most good answers a second at which their p99 stays under `p99_ms` and 99 % are answered, by bisection."""
+    low, high, best = 0.0, start, None
+    for _ in range(steps):
+        rate = high if low == 0 and best is None else (low + high) / 2
+        served = measure(rate)
+        if served.p99 <= p99_ms and served.refused + served.failed <= 0.01:
+            best = served if best is None or served.good > best.good else best
+            low, high = rate, high if rate < high else 2 * high
+        else:
+            high = rate
+    return best or measure(max(low, 0.5))

@@ -1,0 +1,120 @@
+"""docs/benchmarks.md and its plots, made of the file of results and of nothing else."""
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+Row = Mapping[str, Any]
+_TEMPLATE = Path(__file__).with_name("report.md")
+_REFERENCE = "transformers pipeline"
+
+
+def write_report(results: Path, document: Path) -> None:
+    """Fills the tables of report.md into `document`, with plots in a folder of the same name beside it."""
+    told = json.loads(results.read_text("utf-8"))
+    plots = document.with_suffix("")
+    plots.mkdir(parents=True, exist_ok=True)
+    _plot_archive(told["archive"], plots / "archive.svg")
+    _plot_serving([row for row in told["serving"] if row["kind"] == "fixed"], plots / "serving.svg")
+    template = string.Template(_TEMPLATE.read_text("utf-8"))
+    document.write_text(template.substitute(
+        when=told["when"], machine=told["machine"], limit=_table(told["limit"]), share=_share(told),
+        sets=_table(told["sets"]), archive=_archive(told["archive"]),
+        agreement=_table(told["agreement"]), single=_table(told["single"]), growth=_table(told["growth"]),
+        fixed=_table([_without(row, "kind") for row in told["serving"] if row["kind"] == "fixed"]),
+        highest=_table([_without(row, "kind", "cpu_seconds_a_thousand") for row in told["serving"] if row["kind"] == "highest"]),
+        baselines=_table(told["baselines"]), cascade=_table(told["cascade"]),
+    ), "utf-8")  # fmt: skip
+
+
+def _archive(rows: Sequence[Row]) -> str:
+    """Documents a second of each engine on each set, and how many times the reference's at its best batch size."""
+    sets = list(dict.fromkeys(row["texts"] for row in rows))
+    engines = list(dict.fromkeys(row["engine"] for row in rows))
+    speed = {(row["engine"], row["texts"]): row["documents_a_second"] for row in rows}
+    best = {
+        name: max((s for (engine, texts), s in speed.items() if texts == name and engine.startswith(_REFERENCE)), default=0)
+        for name in sets
+    }
+    about = {row["engine"]: row for row in rows if row["texts"] == "archive"}
+    return _table([
+        {
+            "engine": engine,
+            **{name: f"{speed[engine, name]:.1f}" + (f" ({speed[engine, name] / best[name]:.2f}×)" if best[name] else "") for name in sets},
+            "CPU s / 1,000": about[engine]["cpu_seconds_a_thousand"], "peak MB": about[engine]["peak_mb"],
+            "start s": about[engine]["start_seconds"],
+        }
+        for engine in engines
+    ])  # fmt: skip
+
+
+def _share(told: Mapping[str, Any]) -> str:
+    """Tokens a second of our engines on the archive over the best measured rate of the bare products."""
+    best = max(told["limit"], key=lambda row: row["tokens"])
+    tokens = {row["texts"]: row["tokens_a_text"] for row in told["sets"]}
+    rows = [row for row in told["archive"] if row["engine"] in ("ours", "ours fp32") and row["texts"] != "repeated"]
+    return _table([
+        {
+            "engine": row["engine"], "texts": row["texts"], "tokens a second": (rate := row["documents_a_second"] * tokens[row["texts"]]),
+            "bare products": best["tokens"], "in": best["precision"], "share": f"{rate / best['tokens']:.0%}",
+        }
+        for row in rows
+    ])  # fmt: skip
+
+
+def _plot_archive(rows: Sequence[Row], path: Path) -> None:
+    chosen = sorted((row for row in rows if row["texts"] == "archive"), key=lambda row: row["documents_a_second"])
+    figure, axes = plt.subplots(figsize=(8, 0.35 * len(chosen) + 1))
+    ours = ["#1f6f8b" if row["engine"].startswith("ours") else "#b0b8bf" for row in chosen]
+    axes.barh([row["engine"] for row in chosen], [row["documents_a_second"] for row in chosen], color=ours)
+    axes.set_xscale("log")
+    axes.set_xlabel("documents a second (archive-like texts, logarithmic)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _plot_serving(rows: Sequence[Row], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(8, 4))
+    for name in dict.fromkeys(row["server"] for row in rows):
+        own = sorted((row for row in rows if row["server"] == name), key=lambda row: row["offered"])
+        axes.plot([row["offered"] for row in own], [row["p99"] for row in own], marker="o", label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("requests offered a second")
+    axes.set_ylabel("99th percentile, ms")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    lines = ["| " + " | ".join(name.replace("_", " ") for name in rows[0]) + " |", "|---" * len(rows[0]) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows)])
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 1000
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.4f}"
+        if abs(value) < 0.1
+        else f"{value:.3f}"
+    )
+
+
+def _without(row: Row, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
