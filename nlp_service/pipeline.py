@@ -69,8 +69,19 @@ class Pipeline:
         self.memory = Memory(memory_bytes) if memory_bytes else None
 
     @classmethod
-    def load(cls, model: str | Path, *, device: Device = "cpu", precision: Precision = "auto", memory_bytes: int = 0) -> "Pipeline":
-        """The pipeline of a bundle folder, or of the weightless model for `fake`. Raises BundleError for a bundle it cannot trust."""
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        device: Device = "cpu",
+        precision: Precision = "auto",
+        memory_bytes: int = 0,
+        compiled: Path | None = None,
+    ) -> "Pipeline":
+        """The pipeline of a bundle folder, or of the weightless model for `fake`. Raises BundleError for a bundle it cannot trust.
+
+        `compiled`: folder in which the CPU's engine keeps what it compiled, see OpenVinoRuntime.
+        """
         if str(model) == FAKE:
             fake = FakeModel()
             return cls(runtime=fake, tokenizer=fake.tokenizer, max_tokens=128, taxonomy=fake.taxonomy, calibration=fake.calibration,
@@ -78,7 +89,7 @@ class Pipeline:
         bundle = Bundle.load(Path(model))
         manifest = bundle.manifest
         return cls(
-            runtime=_runtime(bundle, device, precision),
+            runtime=_runtime(bundle, device, precision, compiled),
             tokenizer=bundle.tokenizer,
             max_tokens=manifest.preparation.max_tokens,
             taxonomy=manifest.taxonomy,
@@ -176,7 +187,7 @@ def _read(item: Feedback, text: PreparedText) -> ReadText:
     return ReadText(item.text, text.status, text.language.tag, text.language.calibration, text.segments, text.segment_languages)
 
 
-def _runtime(bundle: Bundle, device: Device, precision: Precision) -> Runtime:
+def _runtime(bundle: Bundle, device: Device, precision: Precision, compiled: Path | None) -> Runtime:
     if device == "cuda":
         try:
             from nlp_service.model.torch_runtime import TorchRuntime
@@ -186,4 +197,4 @@ def _runtime(bundle: Bundle, device: Device, precision: Precision) -> Runtime:
         return TorchRuntime(bundle, precision=precision)
     from nlp_service.model.openvino_runtime import OpenVinoRuntime
 
-    return OpenVinoRuntime(bundle, precision)
+    return OpenVinoRuntime(bundle, precision, compiled)

@@ -34,6 +34,7 @@ def serve(
     device: Device = "cpu",
     precision: Precision = "auto",
     memory_bytes: int = 0,
+    compiled: Path | None = None,
     limits: Limits | None = None,
 ) -> None:
     """Serves a bundle folder, or the weightless model `fake`, until SIGINT or SIGTERM; requests in flight are finished first.
@@ -50,7 +51,7 @@ def serve(
         server.should_exit = True
 
     def load() -> Pipeline:
-        return Pipeline.load(model, device=device, precision=precision, memory_bytes=memory_bytes)
+        return Pipeline.load(model, device=device, precision=precision, memory_bytes=memory_bytes, compiled=compiled)
 
     app = create_app(load, limits=limits, on_failure=stop)
     server = make_server(app, host, port)

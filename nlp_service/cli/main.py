@@ -10,6 +10,7 @@ import typer
 from nlp_service.cli.options import (
     DEFAULT_MEMORY,
     MEGABYTE,
+    CompiledOption,
     Device,
     DeviceOption,
     Language,
@@ -44,11 +45,12 @@ def analyze(
     model: ModelOption = None,
     device: DeviceOption = Device.cpu,
     precision: PrecisionOption = Precision.auto,
+    compiled: CompiledOption = None,
 ) -> None:
     """Analyse one text."""
     with user_errors():
         content = _read_text(text)
-        pipeline = load_pipeline(model, device, precision)
+        pipeline = load_pipeline(model, device, precision, compiled=compiled)
         from nlp_service.cli.pretty import render_analysis
         from nlp_service.core.schema import Feedback
 
@@ -71,6 +73,7 @@ def score(
     device: DeviceOption = Device.cpu,
     precision: PrecisionOption = Precision.auto,
     memory: MemoryOption = DEFAULT_MEMORY,
+    compiled: CompiledOption = None,
 ) -> None:
     """Score an archive. Interrupted, the same command goes on where it was."""
     with user_errors():
@@ -81,7 +84,7 @@ def score(
 
         options = ScoreOptions(ReadOptions(text_column, id_column, encoding), scores, limit, restart, force)
         check(input, output, options)
-        pipeline = load_pipeline(model, device, precision, memory)
+        pipeline = load_pipeline(model, device, precision, memory, compiled)
         try:
             report = score_archive(pipeline, input, output, options)
         except KeyboardInterrupt:
@@ -98,13 +101,14 @@ def serve(
     device: DeviceOption = Device.cpu,
     precision: PrecisionOption = Precision.auto,
     memory: MemoryOption = DEFAULT_MEMORY,
+    compiled: CompiledOption = None,
 ) -> None:
     """Serve the HTTP API."""
     with user_errors():
         found = find_model(model)
         from nlp_service.api.serve import serve as serve_api
 
-        serve_api(found, host, port, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE)
+        serve_api(found, host, port, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE, compiled=compiled)
 
 
 @app.command("model")

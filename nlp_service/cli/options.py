@@ -57,8 +57,10 @@ PrecisionOption = Annotated[
     Precision,
     typer.Option("--precision", help="auto: the fastest that the machine has; fp32: the same on every machine; int8: CPUs with VNNI."),
 ]
-
-
+CompiledOption = Annotated[
+    Path | None,
+    typer.Option("--compiled", envvar="NLP_SERVICE_COMPILED", metavar="FOLDER", help="Keep the compiled model here, for quicker starts."),
+]
 MemoryOption = Annotated[
     int,
     typer.Option("--memory", metavar="MB", min=0, help="Kept of the texts read last, so that exact copies are read once; 0: nothing."),
@@ -83,12 +85,14 @@ def find_model(given: str | None) -> str:
     )
 
 
-def load_pipeline(model: str | None, device: Device, precision: Precision, memory: int = DEFAULT_MEMORY) -> "Pipeline":
+def load_pipeline(
+    model: str | None, device: Device, precision: Precision, memory: int = DEFAULT_MEMORY, compiled: Path | None = None
+) -> "Pipeline":
     """The pipeline of the model found. Raises InputError or BundleError."""
     found = find_model(model)
     from nlp_service.pipeline import Pipeline  # seconds of imports, which --help must not wait for
 
-    return Pipeline.load(found, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE)
+    return Pipeline.load(found, device=device.value, precision=precision.value, memory_bytes=memory * MEGABYTE, compiled=compiled)
 
 
 @contextmanager

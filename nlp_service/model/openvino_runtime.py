@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import openvino as ov
 from openvino import opset13 as op
 
 from nlp_service.core.errors import InputError
-from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, Bundle
+from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, WEIGHTS, Bundle
 from nlp_service.model.cpu import fast_int8
 from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.runtime import Logits, Precision, batches, pad
@@ -29,9 +30,12 @@ class OpenVinoRuntime:
     `precision`: `auto` multiplies in bf16 where the processor does so natively (AMX, AVX512-BF16), else in int8 where the bundle was
     trained for it and the processor is fast at it, else in fp32; `int8` and `fp32` force these. Raises InputError for `int8` with a
     bundle that was not trained for it.
+
+    `compiled`: folder in which the engine keeps the graphs that it compiled, so that the next start with the same bundle skips that. Worth
+    it where starts are many: it halves the compilation and keeps the weights a second time (docs/benchmarks.md).
     """
 
-    def __init__(self, bundle: Bundle, precision: Precision = "auto") -> None:
+    def __init__(self, bundle: Bundle, precision: Precision = "auto", compiled: Path | None = None) -> None:
         if precision == "int8" and not bundle.rounded:
             raise InputError(f"precision int8: {bundle.manifest.name} was not trained for it")
         core = ov.Core()
@@ -39,6 +43,8 @@ class OpenVinoRuntime:
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = "f32"
+        if compiled:  # one folder for each set of weights: the engine's own key does not read all of them
+            config["CACHE_DIR"] = str(compiled / bundle.manifest.files[WEIGHTS])
         self._compiled = core.compile_model(build_graph(bundle, int8=int8), "CPU", config)
         self._pad_id = bundle.manifest.architecture.pad_token_id
         self._local = threading.local()

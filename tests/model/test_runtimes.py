@@ -1,10 +1,11 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tiny_bundle import WORDS, build_tiny_bundle
+from tiny_bundle import WORDS, build_tiny_bundle, rewrite_weights
 
 from nlp_service.core.schema import Feedback
 from nlp_service.model.bundle import Bundle
@@ -113,3 +114,26 @@ def test_the_pipeline_gives_the_same_answer_alone_and_in_company(tiny_bundle_fol
         )  # fmt: skip
         for head, scores in (alone.scores or {}).items():
             assert scores == pytest.approx((answer.scores or {})[head], abs=1.1e-4)  # shown with four digits
+
+
+def test_a_kept_graph_answers_as_a_fresh_one_and_only_for_its_own_weights(tmp_path: Path, windows: list[EncodedWindow]) -> None:
+    one = Bundle.load(build_tiny_bundle(tmp_path / "one"))
+    rewrite_weights(build_tiny_bundle(tmp_path / "other"), _upside_down)
+    other = Bundle.load(tmp_path / "other")
+    fresh = [OpenVinoRuntime(bundle, "fp32").infer(windows[:5]) for bundle in (one, other)]
+    assert np.abs(fresh[0][0] - fresh[1][0]).max() > 0.05
+    for _ in range(2):
+        for bundle, wanted in zip((one, other), fresh, strict=True):
+            kept = OpenVinoRuntime(bundle, "fp32", tmp_path / "compiled").infer(windows[:5])
+            for ours, theirs in zip(kept, wanted, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    kept_files = [path for path in (tmp_path / "compiled").rglob("*") if path.is_file()]
+    assert len({path.parent for path in kept_files}) == 2
+    for path in kept_files:
+        path.write_bytes(path.read_bytes()[:100])
+    np.testing.assert_array_equal(OpenVinoRuntime(one, "fp32", tmp_path / "compiled").infer(windows[:1])[0], fresh[0][0])
+
+
+def _upside_down(weights: dict[str, Any]) -> None:
+    name = "encoder.encoder.layer.0.output.dense.weight"
+    weights[name] = -weights[name]
