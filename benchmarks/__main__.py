@@ -31,8 +31,8 @@ def archive(
     model: Model = _FULL,
     fast: Model = _FAST,
     corpora: Corpora = None,
-    count: Annotated[int, typer.Option(help="texts of each set", min=32)] = 1000,
-    rounds: Annotated[int, typer.Option(help="rounds, the first one to warm up", min=1)] = 4,
+    count: Annotated[int, typer.Option(help="texts of each set", min=32)] = 400,
+    rounds: Annotated[int, typer.Option(help="rounds, the first one to warm up", min=1)] = 3,
     peers: Annotated[bool, typer.Option(help="measure the peers too")] = True,
     environments: Environments = _ENVIRONMENTS,
     results: Results = _RESULTS,
@@ -123,7 +123,7 @@ def serving(
 @app.command()
 def growth(
     model: Model = _FAST,
-    rows: Annotated[str, typer.Option(help="rows of the jobs, with commas between")] = "1000,10000,100000",
+    rows: Annotated[str, typer.Option(help="rows of the jobs, with commas between")] = "1000,10000,100000,1000000",
     processes: Annotated[str, typer.Option(help="processes that share a job, with commas between")] = "1,2",
     memory: Annotated[int, typer.Option(help="megabytes of texts that the job remembers; its texts are 20,000 over and over")] = 64,
     corpora: Corpora = None,

@@ -40,12 +40,12 @@ def agreement(model: Path, precision: Any, texts: Sequence[str], alone: int = 20
     feedback = [Feedback(text=text) for text in texts]
     ours, wanted = (pipeline.analyze(feedback, scores=True) for pipeline in (fast, exact))
     read = [(a, b) for a, b in zip(ours, wanted, strict=True) if a.scores and b.scores]
-    difference = np.abs(np.array([_probabilities(a) for a, _ in read]) - np.array([_probabilities(b) for _, b in read]))
+    difference = np.abs(np.array([probabilities(a) for a, _ in read]) - np.array([probabilities(b) for _, b in read]))
     labels = len(exact.taxonomy.multi_label_ids)
-    flips, auto_flips = (sum(len(_given(a, kinds) ^ _given(b, kinds)) for a, b in read) for kinds in (("auto", "suggest"), ("auto",)))
-    given = sum(len(_given(b, ("auto", "suggest"))) for _, b in read)
+    flips, auto_flips = (sum(len(given(a, kinds) ^ given(b, kinds)) for a, b in read) for kinds in (("auto", "suggest"), ("auto",)))
+    given = sum(len(given(b, ("auto", "suggest"))) for _, b in read)
     single = [fast.analyze([item], scores=True)[0] for item in feedback[:alone]]
-    company = max(np.abs(np.subtract(_probabilities(a), _probabilities(b))).max() for a, b in zip(single, ours, strict=False) if a.scores)
+    company = max(np.abs(np.subtract(probabilities(a), probabilities(b))).max() for a, b in zip(single, ours, strict=False) if a.scores)
     return Agreement(
         exact.info.name, fast.runtime.description, len(read),
         flips / (len(read) * labels), auto_flips / (len(read) * labels), flips / max(1, given),
@@ -53,9 +53,11 @@ def agreement(model: Path, precision: Any, texts: Sequence[str], alone: int = 20
     )  # fmt: skip
 
 
-def _probabilities(analysis: Analysis) -> list[float]:
+def probabilities(analysis: Analysis) -> list[float]:
+    """Of all labels, as `scores` has them."""
     return [p for head in (analysis.scores or {}).values() for p in head.values()]
 
 
-def _given(analysis: Analysis, kinds: tuple[str, ...]) -> set[str]:
+def given(analysis: Analysis, kinds: tuple[str, ...]) -> set[str]:
+    """The labels that the text has by a decision of these kinds."""
     return {score.label for head in MULTI_LABEL_HEADS for score in getattr(analysis, head) if score.decision in kinds}

@@ -17,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """`offered` and `good` (answered 200) requests a second, shares refused (429, 503) and failed, latencies of the good ones in ms."""
+    """`offered` and `good` (answered 200) requests a second, shares refused (429, 503) and failed, latencies in ms of the good ones and of the refusals."""
 
     offered: float
     good: float
@@ -26,6 +26,8 @@ class Served:
     p50: float
     p95: float
     p99: float
+    refused_p50: float
+    refused_p99: float
 
 
 async def offer(url: str, bodies: Sequence[Any], rate: float, seconds: float, seed: int = 1, timeout: float = 30) -> Served:
@@ -50,12 +52,16 @@ async def offer(url: str, bodies: Sequence[Any], rate: float, seconds: float, se
         elapsed = time.perf_counter() - start
     good = [latency for status, latency in outcomes if status == 200]
     count = max(1, len(outcomes))
-    p50, p95, p99 = np.percentile(good, [50, 95, 99]) * 1000 if good else (np.nan, np.nan, np.nan)
-    refused = sum(status in (429, 503) for status, _ in outcomes)
+    refused = [latency for status, latency in outcomes if status in (429, 503)]
     return Served(
-        len(outcomes) / seconds, len(good) / elapsed, refused / count, (len(outcomes) - len(good) - refused) / count,
-        float(p50), float(p95), float(p99),
+        len(outcomes) / seconds, len(good) / elapsed, len(refused) / count, (len(outcomes) - len(good) - len(refused)) / count,
+        *_milliseconds(good, 50, 95, 99), *_milliseconds(refused, 50, 99),
     )  # fmt: skip
+
+
+def _milliseconds(latencies: Sequence[float], *percentiles: float) -> list[float]:
+    """Not a number where there are none."""
+    return [float(x) * 1000 for x in np.percentile(latencies, percentiles)] if latencies else [np.nan] * len(percentiles)
 
 
 def highest_good_rate(measure: Callable[[float], Served], start: float, p99_ms: float, steps: int = 7) -> Served:

@@ -25,12 +25,12 @@ def write_report(results: Path, document: Path) -> None:
     _plot_serving([row for row in told["serving"] if row["kind"] == "fixed"], plots / "serving.svg")
     template = string.Template(_TEMPLATE.read_text("utf-8"))
     document.write_text(template.substitute(
-        when=told["when"], machine=told["machine"], limit=_table(told["limit"]), share=_share(told),
-        sets=_table(told["sets"]), archive=_archive(told["archive"]),
-        agreement=_table(told["agreement"]), single=_table(told["single"]), growth=_table(told["growth"]),
-        fixed=_table([_without(row, "kind") for row in told["serving"] if row["kind"] == "fixed"]),
-        highest=_table([_without(row, "kind", "cpu_seconds_a_thousand") for row in told["serving"] if row["kind"] == "highest"]),
-        baselines=_table(told["baselines"]), cascade=_table(told["cascade"]),
+        when=told["when"], machine=told["machine"], limit=table(told["limit"]), share=_share(told),
+        sets=table(told["sets"]), archive=_archive(told["archive"]),
+        agreement=table(told["agreement"]), single=table(told["single"]), growth=table(told["growth"]),
+        fixed=table([_without(row, "kind") for row in told["serving"] if row["kind"] == "fixed"]),
+        highest=table([_without(row, "kind", "cpu_seconds_a_thousand") for row in told["serving"] if row["kind"] == "highest"]),
+        baselines=table(told["baselines"]), cascade=table(told["cascade"]),
     ), "utf-8")  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def _archive(rows: Sequence[Row]) -> str:
         for name in sets
     }
     about = {row["engine"]: row for row in rows if row["texts"] == "archive"}
-    return _table([
+    return table([
         {
             "engine": engine,
             **{name: f"{speed[engine, name]:.1f}" + (f" ({speed[engine, name] / best[name]:.2f}×)" if best[name] else "") for name in sets},
@@ -60,7 +60,7 @@ def _share(told: Mapping[str, Any]) -> str:
     best = max(told["limit"], key=lambda row: row["tokens"])
     tokens = {row["texts"]: row["tokens_a_text"] for row in told["sets"]}
     rows = [row for row in told["archive"] if row["engine"] in ("ours", "ours fp32") and row["texts"] != "repeated"]
-    return _table([
+    return table([
         {
             "engine": row["engine"], "texts": row["texts"], "tokens a second": (rate := row["documents_a_second"] * tokens[row["texts"]]),
             "bare products": best["tokens"], "in": best["precision"], "share": f"{rate / best['tokens']:.0%}",
@@ -97,7 +97,8 @@ def _plot_serving(rows: Sequence[Row], path: Path) -> None:
     plt.close(figure)
 
 
-def _table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table with the rows' names as its head."""
     lines = ["| " + " | ".join(name.replace("_", " ") for name in rows[0]) + " |", "|---" * len(rows[0]) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows)])
 
@@ -105,15 +106,9 @@ def _table(rows: Sequence[Row]) -> str:
 def _cell(value: Any) -> str:
     if not isinstance(value, float):
         return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-    return (
-        f"{value:,.0f}"
-        if abs(value) >= 1000
-        else f"{value:.1f}"
-        if abs(value) >= 10
-        else f"{value:.4f}"
-        if abs(value) < 0.1
-        else f"{value:.3f}"
-    )
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if abs(value) >= 10 else 3 if abs(value) >= 0.1 else 4}f}"
 
 
 def _without(row: Row, *names: str) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class Serving:
     p50: float
     p95: float
     p99: float
+    refused_p50: float
+    refused_p99: float
     cpu_seconds_a_thousand: float
     resident_mb: float
     start_seconds: float

@@ -58,6 +58,12 @@ def read(path: Path) -> list[str]:
     return [json.loads(line) for line in path.open(encoding="utf-8")]
 
 
+def own_texts(data: Path, count: int, seed: int = 5) -> list[str]:
+    """Texts of our own records, by chance; at most as many as there are."""
+    texts = sorted(set(_ours(data)))
+    return random.Random(seed).sample(texts, min(count, len(texts)))
+
+
 def _corpora(folder: Path, count: int, rng: random.Random) -> list[str]:
     out: list[str] = []
     for texts in corpus_texts(folder).values():
