@@ -17,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """`offered` and `good` (answered 200) requests a second, shares refused (429, 503) and failed, latencies in ms of the good ones and of the refusals."""
+    """`offered` and `good` (answered 200) requests a second, shares refused (429, 503) and failed; ms to good answers and to refusals."""
 
     offered: float
     good: float
