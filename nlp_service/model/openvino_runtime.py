@@ -15,7 +15,7 @@ import openvino as ov
 from openvino import opset13 as op
 
 from nlp_service.core.errors import InputError
-from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, WEIGHTS, Bundle
+from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, Bundle
 from nlp_service.model.cpu import fast_int8
 from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.runtime import Logits, Precision, batches, pad
@@ -43,8 +43,8 @@ class OpenVinoRuntime:
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = "f32"
-        if compiled:  # one folder for each set of weights: the engine's own key does not read all of them
-            config["CACHE_DIR"] = str(compiled / bundle.manifest.files[WEIGHTS])
+        if compiled:
+            config["CACHE_DIR"] = str(compiled)
         self._compiled = core.compile_model(build_graph(bundle, int8=int8), "CPU", config)
         self._pad_id = bundle.manifest.architecture.pad_token_id
         self._local = threading.local()
