@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.agreement import agreement
 from nlp_service.core.schema import Feedback
 from nlp_service.model.bundle import read_manifest
 from nlp_service.pipeline import Pipeline
@@ -62,6 +63,15 @@ def test_alone_and_in_any_batch_the_same_answer(pipeline: Pipeline) -> None:
                 a, b = (pipeline.decoder.probabilities(x.segments, language) for x in (single, together))
                 worst = max(worst, float(np.abs(a - b).max()))
     assert worst <= (1e-5 if full_precision else 5e-3)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_this_machines_precision_decides_as_full_precision_does(model: Path) -> None:
+    found = agreement(model, "auto", mixed_length_texts(2000), alone=50)
+    assert found.texts > 1900
+    assert found.flipped <= 0.002
+    assert found.flipped_auto <= 0.002
+    assert found.p99 <= 0.02
 
 
 def test_answers_are_whole(pipeline: Pipeline) -> None:

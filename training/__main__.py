@@ -103,13 +103,16 @@ def evaluate(
     json_out: Annotated[Path | None, typer.Option("--json", help="write every figure here")] = None,
     page_out: Annotated[Path | None, typer.Option("--page", help="write a page to look at here (HTML)")] = None,
 ) -> None:
-    """Measure a bundle on labelled records: per head, label, language and source, through the pipeline that serves."""
+    """Measure a bundle on labelled records: per head, label, language and source, through the pipeline that serves, in full precision.
+
+    So the figures are the same on every machine; `python -m benchmarks agreement` tells how far this one's precision is from it.
+    """
     from nlp_service.pipeline import Pipeline
     from training.evaluate import calibration_table, confusion_table, confusions, figures, label_table, table
     from training.outcomes import collect
     from training.report_page import page
 
-    pipeline = Pipeline.load(model)
+    pipeline = Pipeline.load(model, precision="fp32")
     taxonomy = pipeline.taxonomy
     records = _labelled(data or default_evaluation(corpora), corpora, split, taxonomy)
     outcomes = collect(pipeline, records, progress=True)
@@ -236,7 +239,7 @@ def behaviour(
     from nlp_service.pipeline import Pipeline
     from training.behaviour import all_cases, raised_floors, rates_table, run
 
-    pipeline = Pipeline.load(model)
+    pipeline = Pipeline.load(model, precision="fp32")
     rates = run(pipeline, all_cases(cases or default_cases(), default_evaluation(), pipeline.taxonomy))
     typer.echo(rates_table(rates))
     if failures:
