@@ -153,10 +153,11 @@ def baselines(model: Model = _FULL, environments: Environments = _ENVIRONMENTS, 
 def limit(model: Model = _FULL, results: Results = _RESULTS) -> None:
     """The matrix products of the encoder back to back, in each precision of this machine."""
     from benchmarks.limit import limit as measure
+    from benchmarks.limit import native_precisions
     from benchmarks.measure import write_json
 
     shape = Bundle.load(model).manifest.architecture
-    write_json(results, limit=[measure(shape, precision) for precision in ("f32", "bf16", "i8")])
+    write_json(results, limit=[measure(shape, precision) for precision in native_precisions()])
     typer.echo(json.loads(results.read_text("utf-8"))["limit"])
 
 

@@ -43,12 +43,12 @@ def agreement(model: Path, precision: Any, texts: Sequence[str], alone: int = 20
     difference = np.abs(np.array([probabilities(a) for a, _ in read]) - np.array([probabilities(b) for _, b in read]))
     labels = len(exact.taxonomy.multi_label_ids)
     flips, auto_flips = (sum(len(given(a, kinds) ^ given(b, kinds)) for a, b in read) for kinds in (("auto", "suggest"), ("auto",)))
-    given = sum(len(given(b, ("auto", "suggest"))) for _, b in read)
+    accepted = sum(len(given(b, ("auto", "suggest"))) for _, b in read)
     single = [fast.analyze([item], scores=True)[0] for item in feedback[:alone]]
     company = max(np.abs(np.subtract(probabilities(a), probabilities(b))).max() for a, b in zip(single, ours, strict=False) if a.scores)
     return Agreement(
         exact.info.name, fast.runtime.description, len(read),
-        flips / (len(read) * labels), auto_flips / (len(read) * labels), flips / max(1, given),
+        flips / (len(read) * labels), auto_flips / (len(read) * labels), flips / max(1, accepted),
         float(difference.mean()), *(float(x) for x in np.percentile(difference, [99, 99.9])), float(difference.max()), float(company),
     )  # fmt: skip
 

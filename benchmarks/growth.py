@@ -33,7 +33,7 @@ def growth(model: Path, texts: Path, rows: int, processes: int, work: Path, memo
         with part.open("w", encoding="utf-8") as out:
             for row in range(i, rows, processes):
                 out.write(json.dumps({"id": str(row), "text": pool[row % len(pool)]}, ensure_ascii=False) + "\n")
-    command = [sys.executable, "-m", "nlp_service.cli.main", "score"]
+    command = [sys.executable, "-m", "nlp_service", "score"]
     options = ["--model", str(model), "--memory", str(memory_mb), "--force", "--restart"]
     started = time.monotonic()
     running = [

@@ -31,6 +31,12 @@ def operations_a_token(shape: Architecture) -> int:
     return 2 * shape.layers * (4 * shape.hidden_size**2 + 2 * shape.hidden_size * shape.intermediate_size)
 
 
+def native_precisions() -> list[str]:
+    """Those of `limit` that this processor does not have to emulate, which takes many times longer than f32."""
+    native = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["f32", *(["bf16"] if native else []), "i8"]
+
+
 def limit(shape: Architecture, precision: str, tokens: int = 2048, rounds: int = 7) -> Limit:
     """The fastest that `tokens` at once go through the products in `precision` (`f32`, `bf16`, `i8`); the median of `rounds`."""
     hint = "bf16" if precision == "bf16" else "f32"

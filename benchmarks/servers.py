@@ -46,7 +46,7 @@ class Running:
 
 def ours(name: str, model: Path) -> Server:
     """Our server on a bundle."""
-    command = ("{python}", "-m", "nlp_service.cli.main", "serve", "--model", str(model), "--port", "{port}")
+    command = ("{python}", "-m", "nlp_service", "serve", "--model", str(model), "--port", "{port}")
     return Server(name, command, "/v1/analyze", lambda text: {"text": text})
 
 
@@ -78,9 +78,10 @@ def running(server: Server, environments: Path) -> Iterator[Running]:
             _wait(url, server.body("Todo bien. All good."), process, log)
             yield Running(url, psutil.Process(process.pid), time.monotonic() - begun)
         finally:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.terminate()
-            process.terminate()
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.terminate()
+                process.terminate()
 
 
 def _wait(url: str, body: Any, process: "subprocess.Popen[bytes]", log: Path) -> None:

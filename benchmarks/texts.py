@@ -65,11 +65,10 @@ def own_texts(data: Path, count: int, seed: int = 5) -> list[str]:
 
 
 def _corpora(folder: Path, count: int, rng: random.Random) -> list[str]:
-    out: list[str] = []
-    for texts in corpus_texts(folder).values():
-        pool = list(texts)
-        out += rng.sample(pool, min(len(pool), count))
-    return out
+    by_corpus: dict[str, list[str]] = {}
+    for row, text in corpus_texts(folder).items():
+        by_corpus.setdefault(row.split("-")[0], []).append(text)
+    return [text for pool in by_corpus.values() for text in rng.sample(pool, min(len(pool), max(count, 1000)))]
 
 
 def _ours(data: Path) -> list[str]:

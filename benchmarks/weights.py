@@ -1,5 +1,6 @@
 """A bundle's encoder in the layout of `transformers`, with a classification head, so that peers run the same weights."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -40,3 +41,5 @@ def write_peer_weights(bundle: Bundle, folder: Path) -> None:
         tokenizer_object=bundle.tokenizer, cls_token=CLS, sep_token=SEP, bos_token=CLS, eos_token=SEP, pad_token="<pad>", unk_token="<unk>"
     )
     tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"  # by the name that transformers 4 knows too, which some peers still need
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}), "utf-8")

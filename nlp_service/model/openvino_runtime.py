@@ -21,7 +21,7 @@ from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.runtime import Logits, Precision, batches, pad
 
 _MASKED = -1e4  # added to the attention scores of padding; finite, so that it survives reduced precision
-_TOKEN_BUDGET = 4096
+_TOKEN_BUDGET = 1024  # more would leave the second-level cache, and pad more
 
 
 class OpenVinoRuntime:

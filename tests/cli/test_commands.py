@@ -107,13 +107,15 @@ def test_model_of_a_bundle(tiny_bundle_folder: Path) -> None:
 def test_serve_hands_on_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr("nlp_service.api.serve.serve", lambda *a, **k: calls.append((a, k)))
-    assert run("serve", "--host", "::1", "--port", "81", "--model", "fake", "--precision", "fp32", "--memory", "5")[0] == 0
-    assert calls == [(("fake", "::1", 81), {"device": "cpu", "precision": "fp32", "memory_bytes": 5 * 2**20})]
+    assert (
+        run("serve", "--host", "::1", "--port", "81", "--model", "fake", "--precision", "fp32", "--memory", "5", "--compiled", "c")[0] == 0
+    )
+    assert calls == [(("fake", "::1", 81), {"device": "cpu", "precision": "fp32", "memory_bytes": 5 * 2**20, "compiled": Path("c")})]
 
 
 def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != options.ENVIRONMENT} | settings
-    call = [sys.executable, "-c", "from nlp_service.cli.main import app; app()", *arguments]
+    call = [sys.executable, "-m", "nlp_service", *arguments]
     return subprocess.run(call, capture_output=True, text=True, encoding="utf-8", env=environment, timeout=600)
 
 

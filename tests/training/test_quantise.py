@@ -95,7 +95,7 @@ def test_gradients_pass_the_rounding() -> None:
     layer.__class__ = RoundedLinear
     layer.register_buffer("input_centre", torch.zeros(8))
     layer.register_buffer("input_reach", torch.full((8,), 3.0))
-    x = torch.randn(5, 8, requires_grad=True)
+    x = (4 * torch.rand(5, 8) - 2).requires_grad_()
     layer(x).square().sum().backward()
     assert x.grad is not None
     assert x.grad.abs().min() > 0
