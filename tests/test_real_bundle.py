@@ -67,7 +67,7 @@ def test_alone_and_in_any_batch_the_same_answer(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_this_machines_precision_decides_as_full_precision_does(model: Path) -> None:
-    """Decisions without a person to 0.2 %, all to 0.5 %; docs/benchmarks.md has the figures, and docs/decisions/0010 says why not closer."""
+    """Decisions without a person to 0.2 %, all to 0.5 %; docs/decisions/0010 says why int8 cannot come closer."""
     found = agreement(model, "auto", mixed_length_texts(2000), alone=50)
     assert found.texts > 1900
     assert found.flipped_auto <= 0.002
