@@ -43,11 +43,16 @@ _TOKEN_STEP, _SPAN_STEP = 8, 4
 
 
 def batches(windows: Sequence[EncodedWindow], token_budget: int) -> Iterator[list[int]]:
-    """Indices of windows of like length, longest first, each batch at most `token_budget` padded tokens (one window at least)."""
+    """Indices of windows of one padded length, the longest first; each batch at most `token_budget` padded tokens (one window at least).
+
+    Of one length, because padding changes the order in which attention adds, and with it the last digits, of which the rounding of int8
+    makes much: so a window's answer is the same to the last digit in any company.
+    """
     order = sorted(range(len(windows)), key=lambda i: -len(windows[i].input_ids))
     batch: list[int] = []
     for i in order:
-        if batch and padded_length(windows[batch[0]]) * (len(batch) + 1) > token_budget:
+        length = padded_length(windows[i])
+        if batch and (padded_length(windows[batch[0]]) != length or length * (len(batch) + 1) > token_budget):
             yield batch
             batch = []
         batch.append(i)
