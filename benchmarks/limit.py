@@ -14,6 +14,7 @@ import openvino as ov
 from openvino import opset13 as op
 
 from nlp_service.model.bundle import Architecture
+from nlp_service.model.openvino_runtime import native_bf16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,8 @@ def operations_a_token(shape: Architecture) -> int:
 
 
 def native_precisions() -> list[str]:
-    """Those of `limit` that this processor does not have to emulate, which takes many times longer than f32."""
-    native = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ["f32", *(["bf16"] if native else []), "i8"]
+    """Those of `limit` that this processor does not have to emulate."""
+    return ["f32", *(["bf16"] if native_bf16(ov.Core()) else []), "i8"]
 
 
 def limit(shape: Architecture, precision: str, tokens: int = 2048, rounds: int = 7) -> Limit:

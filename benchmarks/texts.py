@@ -58,12 +58,6 @@ def read(path: Path) -> list[str]:
     return [json.loads(line) for line in path.open(encoding="utf-8")]
 
 
-def own_texts(data: Path, count: int, seed: int = 5) -> list[str]:
-    """Texts of our own records, by chance; at most as many as there are."""
-    texts = sorted(set(_ours(data)))
-    return random.Random(seed).sample(texts, min(count, len(texts)))
-
-
 def _corpora(folder: Path, count: int, rng: random.Random) -> list[str]:
     by_corpus: dict[str, list[str]] = {}
     for row, text in corpus_texts(folder).items():

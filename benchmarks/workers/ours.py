@@ -1,14 +1,13 @@
-"""Our pipeline on a bundle folder, as `nlp-service score` runs it: each reading is a job of its own and remembers nothing of the others.
+"""Our pipeline on a bundle folder. Each reading remembers nothing of the others, as the jobs of `nlp-service score` do not.
 
 Options: `--precision X`.
 """
 
 from protocol import serve
 
-CHUNK = 1024  # as nlp-service score takes them
-
 
 def load(folder, options):
+    from nlp_service.archive.score import CHUNK
     from nlp_service.cli.options import DEFAULT_MEMORY, MEGABYTE
     from nlp_service.core.schema import Feedback
     from nlp_service.memory import Memory

@@ -21,7 +21,7 @@ from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.runtime import Logits, Precision, batches, pad
 
 _MASKED = -1e4  # added to the attention scores of padding; finite, so that it survives reduced precision
-_TOKEN_BUDGET = 1024  # more would leave the second-level cache, and pad more
+_TOKEN_BUDGET = 1024  # more would leave the second-level cache
 
 
 class OpenVinoRuntime:
@@ -32,14 +32,14 @@ class OpenVinoRuntime:
     bundle that was not trained for it.
 
     `compiled`: folder in which the engine keeps the graphs that it compiled, so that the next start with the same bundle skips that. Worth
-    it where starts are many: it halves the compilation and keeps the weights a second time (docs/benchmarks.md).
+    it where starts are many: the weights are kept a second time (docs/decisions/0010-engine.md).
     """
 
     def __init__(self, bundle: Bundle, precision: Precision = "auto", compiled: Path | None = None) -> None:
         if precision == "int8" and not bundle.rounded:
             raise InputError(f"precision int8: {bundle.manifest.name} was not trained for it")
         core = ov.Core()
-        int8 = precision == "int8" or (precision == "auto" and bundle.rounded and fast_int8() and not _native_bf16(core))
+        int8 = precision == "int8" or (precision == "auto" and bundle.rounded and fast_int8() and not native_bf16(core))
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = "f32"
@@ -69,7 +69,8 @@ class OpenVinoRuntime:
         return [logits for logits in out if logits is not None]
 
 
-def _native_bf16(core: ov.Core) -> bool:
+def native_bf16(core: ov.Core) -> bool:
+    """Whether this processor multiplies in bf16 itself; to emulate that takes many times longer than fp32."""
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 

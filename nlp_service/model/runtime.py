@@ -1,6 +1,7 @@
 """What every runtime is: encoded windows in, logits out, whatever the batch they ride in."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Literal, Protocol
 
 import numpy as np
@@ -49,20 +50,14 @@ def batches(windows: Sequence[EncodedWindow], token_budget: int) -> Iterator[lis
     makes much: so a window's answer is the same to the last digit in any company.
     """
     order = sorted(range(len(windows)), key=lambda i: -len(windows[i].input_ids))
-    batch: list[int] = []
-    for i in order:
-        length = padded_length(windows[i])
-        if batch and (padded_length(windows[batch[0]]) != length or length * (len(batch) + 1) > token_budget):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+    for length, equals in groupby(order, lambda i: padded_length(windows[i])):
+        same, most = list(equals), max(1, token_budget // length)
+        yield from (same[start : start + most] for start in range(0, len(same), most))
 
 
 def pad(windows: Sequence[EncodedWindow], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """`input_ids` [B, T], `attention_mask` [B, T] and `spans` [B, S, T] (1 where a token belongs to the span)."""
-    tokens = _round_up(max(len(w.input_ids) for w in windows), _TOKEN_STEP)
+    tokens = max(map(padded_length, windows))
     rows = _round_up(max(len(w.spans) for w in windows), _SPAN_STEP)
     ids = np.full((len(windows), tokens), pad_id, np.int64)
     mask = np.zeros((len(windows), tokens), np.float32)

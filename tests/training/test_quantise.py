@@ -117,7 +117,7 @@ def test_int8_only_for_a_bundle_that_was_trained_for_it(tmp_path: Path) -> None:
 
 
 def test_auto_takes_int8_where_the_processor_is_fast_at_it(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlp_service.model.openvino_runtime._native_bf16", lambda core: False)
+    monkeypatch.setattr("nlp_service.model.openvino_runtime.native_bf16", lambda core: False)
     for fast in (True, False):
         monkeypatch.setattr("nlp_service.model.openvino_runtime.fast_int8", lambda fast=fast: fast)
         assert (OpenVinoRuntime(bundle, "auto").description == "openvino cpu int8") == fast
