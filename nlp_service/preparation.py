@@ -48,4 +48,6 @@ class Preparation:
             found, languages = Language(language, language), [language] * len(segments)
         else:
             found, languages = identify_parts(whole, [own[start:end] for start, end in segments])
-        return PreparedText(text, "ok", found, segments, languages, self._encoder.encode(unshouted(own, segments), segments))
+        # Blanks at the end would be a token of their own, and a text with a signature read otherwise than without.
+        windows = self._encoder.encode(unshouted(own, segments).rstrip(), segments)
+        return PreparedText(text, "ok", found, segments, languages, windows)

@@ -5,10 +5,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from nlp_service.core.errors import InputError
 from training.loop import BEST
+from training.quantise import is_range
 from training.run import BASE, ENVIRONMENT, METRICS, RECIPE
 
 
@@ -16,19 +19,22 @@ def average(runs: Sequence[Path], out: Path) -> None:
     """Writes a run folder whose weights are the mean of those of `runs`; a bundle can be made of it.
 
     Meaningful for runs that start from the same weights and differ in seed or data order, and for steps of one chain. A run that is
-    named twice weighs twice; the first one gives its recipe. Raises InputError where their networks are not of one shape.
+    named twice weighs twice; the first one gives its recipe. Where only some were trained with rounding, the ranges of their inputs are
+    kept. Raises InputError where their networks are not of one shape.
     """
     if len(runs) < 2:
         raise InputError("average: give two runs or more")
-    total = load_file(runs[0] / BEST)
-    for run in runs[1:]:
+    total: dict[str, list[Tensor]] = {}
+    shapes = []
+    for run in runs:
         weights = load_file(run / BEST)
-        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in total.items()}:
+        shapes.append({name: tensor.shape for name, tensor in weights.items() if not is_range(name)})
+        if shapes[-1] != shapes[0]:
             raise InputError(f"{run}: its network has another shape than that of {runs[0]}")
-        for name in total:
-            total[name] += weights[name]
+        for name, tensor in weights.items():
+            total.setdefault(name, []).append(tensor)
     out.mkdir(parents=True, exist_ok=True)
-    save_file({name: (tensor / len(runs)).contiguous() for name, tensor in total.items()}, out / BEST)
+    save_file({name: torch.stack(tensors).mean(0) for name, tensors in total.items()}, out / BEST)
     shutil.copytree(runs[0] / BASE, out / BASE, dirs_exist_ok=True)
     for name in (RECIPE, ENVIRONMENT):
         shutil.copy(runs[0] / name, out / name)

@@ -13,7 +13,7 @@ from training.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The main figures of a bundle over all texts (name of the figure -> value) and its seconds a thousand texts."""
+    """The main figures of a bundle on an engine over all texts (name of the figure -> value) and its seconds a thousand texts."""
 
     name: str
     figures: dict[str, float]
@@ -21,7 +21,7 @@ class Measured:
 
 
 def compare(pipelines: Sequence[Pipeline], records: Sequence[Record], rounds: int = 5) -> list[Measured]:
-    """Figures of each bundle, and the median time of `rounds` readings of all texts, taken in turns: machines drift."""
+    """Figures of each bundle in its pipeline's precision, and the median time of `rounds` readings of all texts, in turns: machines drift."""
     feedback = [Feedback(text=record.text) for record in records]
     seconds: list[list[float]] = [[] for _ in pipelines]
     for _ in range(rounds):
@@ -33,7 +33,8 @@ def compare(pipelines: Sequence[Pipeline], records: Sequence[Record], rounds: in
     for pipeline, times in zip(pipelines, seconds, strict=True):
         report = evaluate(pipeline, records, resamples=0)["all"]
         figures = {name: report[head][key] or 0.0 for name, (head, key) in MAIN_FIGURES.items()}
-        out.append(Measured(f"{pipeline.info.name} {pipeline.info.version}", figures, 1000 * median(times) / len(records)))
+        name = f"{pipeline.info.name} {pipeline.info.version}, {pipeline.runtime.description}"
+        out.append(Measured(name, figures, 1000 * median(times) / len(records)))
     return out
 
 

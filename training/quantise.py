@@ -56,9 +56,14 @@ def rounded(network: CxNetwork) -> CxNetwork:
     return network
 
 
+def is_range(name: str) -> bool:
+    """Whether the tensor `name` tells the range of an input, which only a `rounded` network has."""
+    return name.endswith((INPUT_CENTRE, INPUT_REACH))
+
+
 def is_rounded(weights: Mapping[str, Tensor]) -> bool:
     """Whether these are the weights of a `rounded` network."""
-    return any(name.endswith(INPUT_CENTRE) for name in weights)
+    return any(map(is_range, weights))
 
 
 def snapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

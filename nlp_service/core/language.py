@@ -8,6 +8,7 @@ from typing import Any
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from nlp_service.core.schema import LanguageTag
+from nlp_service.core.text import letters_in
 
 SUPPORTED: tuple[LanguageTag, ...] = ("es", "en")
 
@@ -48,9 +49,8 @@ def ranked(text: str) -> dict[str, float]:
 
 def identify(text: str) -> tuple[LanguageTag, float]:
     """`es`, `en` or `other` for one stretch of text, with the probability of the winner among the candidates."""
-    latin = sum("a" <= c <= "\u024f" for c in text.lower() if c.isalpha())
-    letters = sum(c.isalpha() for c in text)
-    if latin * 2 < letters:
+    letters = letters_in(text)
+    if not text.isascii() and sum("a" <= c <= "\u024f" for c in text.lower() if c.isalpha()) * 2 < letters:
         return "other", 1.0
     candidates = ranked(text)
     mass = sum(candidates[tag] for tag in SUPPORTED)
@@ -70,7 +70,7 @@ def identify_parts(whole: LanguageTag, parts: Sequence[str]) -> tuple[Language, 
     tags: list[LanguageTag] = []
     sure = dict.fromkeys(SUPPORTED, 0)
     for part in parts:
-        letters = sum(c.isalpha() for c in part)
+        letters = letters_in(part)
         # A text of one part has been identified already.
         tag, probability = identify(part) if letters >= _MIN_LETTERS and len(parts) > 1 else (whole, 0.0)
         tags.append(tag if probability >= _SURE else whole)

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache
 from itertools import accumulate
 from typing import Any
@@ -30,20 +31,33 @@ _MIN_WORDS = 2
 _MARK_RUN = 30
 _MARKS = re.compile(rf"(?:[^\w\s]|_){{{_MARK_RUN + 1},}}")
 
-# One lock for all pipelines: spaCy's memory zones free the words of a text when it is done (an archive would otherwise grow the
-# vocabulary for ever), and a zone must not close under another thread.
-_LOCK = threading.Lock()
+_VOCABULARY = 20_000  # words, some 10 MB
 
 
-@cache
-def _pipeline(language: str) -> SpacyPipeline:
-    nlp = spacy.blank(language)
-    nlp.add_pipe("sentencizer")
-    # The sentencizer reads this one attribute of a word; working out the others for every new word takes half of the time.
-    vocab: Any = nlp.vocab  # whose type stub lacks the attribute
-    vocab.lex_attr_getters = {IS_PUNCT: vocab.lex_attr_getters[IS_PUNCT]}
-    nlp.max_length = 2**31 - 1  # the limit guards parsers; a tokenizer needs none
-    return nlp
+class _Tokenizer:
+    """spaCy's words and sentence beginnings of one language, with the first `_VOCABULARY` words that it meets remembered.
+
+    Remembered ones take a tenth of the time. spaCy would keep all others too, which for an archive would grow for ever; once that many
+    are known, each text has a memory zone, which frees its new words when it is done.
+    """
+
+    def __init__(self, language: str) -> None:
+        self._nlp: SpacyPipeline = spacy.blank(language)
+        self._nlp.add_pipe("sentencizer")
+        self._nlp.max_length = 2**31 - 1  # the limit guards parsers; a tokenizer needs none
+        # The sentencizer reads this one attribute of a word; working out the others for every new word takes half of the time.
+        vocab: Any = self._nlp.vocab  # whose type stub lacks the attribute
+        vocab.lex_attr_getters = {IS_PUNCT: vocab.lex_attr_getters[IS_PUNCT]}
+        self._lock = threading.Lock()  # a zone must not close under another thread
+
+    def __call__(self, text: str) -> list[tuple[str, int, bool | None]]:
+        """Each word with its offset and whether it begins a sentence."""
+        with self._lock, self._nlp.memory_zone() if len(self._nlp.vocab) > _VOCABULARY else nullcontext():
+            # Plain lists: reading a token's attributes in Python costs more than the whole pipeline.
+            return [(token.text, token.idx, token.is_sent_start) for token in self._nlp(text)]
+
+
+_tokenizer = cache(_Tokenizer)
 
 
 @cache
@@ -64,13 +78,9 @@ def segment(text: str, language: str) -> list[Offsets]:
     """
     if not text.strip():
         return []
-    nlp = _pipeline(language)
-    with _LOCK, nlp.memory_zone():
-        doc = nlp(_MARKS.sub(lambda run: run[0][:_MARK_RUN].ljust(len(run[0])), text))
-        # Plain lists from here on: reading a token's attributes in Python costs more than the whole pipeline.
-        tokens = [(token.text, token.idx, token.is_sent_start) for token in doc]
+    tokens = _tokenizer(language)(_MARKS.sub(lambda run: run[0][:_MARK_RUN].ljust(len(run[0])), text))
     words = [word for word, _, _ in tokens]
-    spoken = [word.isalpha() or any(c.isalpha() for c in word) for word in words]
+    spoken = [word.isalpha() or any(map(str.isalpha, word)) for word in words]
     pieces: list[Offsets] = []
     for start, end in _sentences(tokens):
         pieces += _clauses([word.lower() for word in words[start:end]], spoken[start:end], start, _contrast(language))

@@ -45,7 +45,7 @@ def unshouted(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _calm(part: str) -> str:
-    letters = sum(c.isalpha() for c in part)
+    letters = letters_in(part)
     if letters < _SHOUT or sum(c.isupper() for c in part) < 0.9 * letters:
         return part
     return "".join(low if len(low := c.lower()) == 1 else c for c in part)
@@ -53,4 +53,9 @@ def _calm(part: str) -> str:
 
 def has_letters(text: str) -> bool:
     """Whether there is anything to read: at least one letter of any script."""
-    return any(c.isalpha() for c in text)
+    return any(map(str.isalpha, text))
+
+
+def letters_in(text: str) -> int:
+    """How many letters of any script `text` has."""
+    return sum(map(str.isalpha, text))
