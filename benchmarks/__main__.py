@@ -1,6 +1,5 @@
 """`python -m benchmarks`: engines and servers side by side, on the same encoder weights and the same texts, in one run."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,7 @@ def archive(
     model: Model = _FULL,
     fast: Model = _FAST,
     corpora: Corpora = None,
-    count: Annotated[int, typer.Option(help="texts of each set", min=32)] = 400,
+    count: Annotated[int, typer.Option(help="texts like an archive's; of the other sets a quarter", min=128)] = 1024,
     rounds: Annotated[int, typer.Option(help="rounds, the first one to warm up", min=1)] = 3,
     peers: Annotated[bool, typer.Option(help="measure the peers too")] = True,
     environments: Environments = _ENVIRONMENTS,
@@ -63,7 +62,7 @@ def archive(
     bundle = Bundle.load(model)
     prepare = Preparation(Encoder(bundle.tokenizer, bundle.manifest.preparation.max_tokens))
     write_json(results, sets=[describe(name, path, prepare) for name, path in sets.items()])
-    write_json(results, archive=throughput(engines, sets, count, rounds, environments))
+    write_json(results, archive=throughput(engines, sets, rounds, environments))
 
 
 @app.command()
@@ -150,15 +149,24 @@ def baselines(model: Model = _FULL, environments: Environments = _ENVIRONMENTS, 
 
 
 @app.command()
-def limit(model: Model = _FULL, results: Results = _RESULTS) -> None:
-    """The matrix products of the encoder back to back, in each precision of this machine."""
+def limit(
+    model: Model = _FULL,
+    fast: Model = _FAST,
+    corpora: Corpora = None,
+    count: Annotated[int, typer.Option(help="texts", min=32)] = 1024,
+    results: Results = _RESULTS,
+) -> None:
+    """The matrix products of the encoder back to back, in each precision of this machine, and how near our networks come to them."""
     from benchmarks.limit import limit as measure
-    from benchmarks.limit import native_precisions
+    from benchmarks.limit import native_precisions, share
     from benchmarks.measure import write_json
+    from benchmarks.texts import read, write_sets
 
     shape = Bundle.load(model).manifest.architecture
-    write_json(results, limit=[measure(shape, precision) for precision in native_precisions()])
-    typer.echo(json.loads(results.read_text("utf-8"))["limit"])
+    limits = [measure(shape, precision) for precision in native_precisions()]
+    best = max(limits, key=lambda one: one.tokens)
+    texts = read(write_sets(_WORK / "texts", Path("data"), corpora, count)["archive"])
+    write_json(results, limit=limits, share=[share(bundle, best.precision, texts) for bundle in (model, fast)])
 
 
 @app.command()
@@ -176,7 +184,7 @@ def everything(corpora: Corpora = None, environments: Environments = _ENVIRONMEN
     """Everything above in one run, and the report."""
     shared = {"corpora": corpora, "results": results}
     set_up(environments)
-    limit(results=results)
+    limit(**shared)
     archive(**shared, environments=environments)
     agreement(**shared)
     single(**shared)

@@ -5,7 +5,9 @@ activation, tokenising, decoding) is left out. Tokens a second of a pipeline ove
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,8 +15,10 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-from nlp_service.model.bundle import Architecture
+from nlp_service.core.schema import Feedback
+from nlp_service.model.bundle import Architecture, Bundle
 from nlp_service.model.openvino_runtime import native_bf16
+from nlp_service.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,37 @@ def limit(shape: Architecture, precision: str, tokens: int = 2048, rounds: int =
         seconds.append(time.perf_counter() - start)
     rate = tokens / median(seconds[1:])
     return Limit(precision, shape.layers, rate, rate * operations_a_token(shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Tokens a second of a bundle's whole network on sorted batches of `texts` texts, and of the bare products in the same turns."""
+
+    model: str
+    engine: str
+    texts: int
+    tokens: float
+    bare: float
+    share: float
+
+
+def share(model: Path, precision: str, texts: Sequence[str], rounds: int = 5) -> Share:
+    """The network and the products of its layers in `precision`, in turns; medians of `rounds`."""
+    pipeline = Pipeline.load(model)
+    windows = pipeline.start([Feedback(text=text) for text in texts]).windows
+    count = sum(len(window.input_ids) for window in windows)
+    shape = Bundle.load(model).manifest.architecture
+    pipeline.runtime.infer(windows)
+    own, bare = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        pipeline.runtime.infer(windows)
+        own.append(count / (time.perf_counter() - start))
+        bare.append(limit(shape, precision, rounds=3).tokens)
+    return Share(
+        pipeline.info.name, pipeline.runtime.description, len(texts), median(own), median(bare),
+        median(a / b for a, b in zip(own, bare, strict=True)),
+    )  # fmt: skip
 
 
 def _products(shape: Architecture, int8: bool, tokens: int) -> ov.Model:

@@ -5,6 +5,7 @@ request was due.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -65,14 +66,18 @@ def _milliseconds(latencies: Sequence[float], *percentiles: float) -> list[float
 
 
 def highest_good_rate(measure: Callable[[float], Served], start: float, p99_ms: float, steps: int = 7) -> Served:
-    """The load of the most good answers a second at which their p99 stays under `p99_ms` and 99 % are answered, by bisection."""
-    low, high, best = 0.0, start, None
+    """The load of the most good answers a second at which their p99 stays under `p99_ms` and 99 % are answered.
+
+    From `start` up or down by doubling or halving, then by bisection; where no load was borne, the lowest that was tried.
+    """
+    rate, good, bad = start, 0.0, math.inf
+    best = last = None
     for _ in range(steps):
-        rate = high if low == 0 and best is None else (low + high) / 2
-        served = measure(rate)
-        if served.p99 <= p99_ms and served.refused + served.failed <= 0.01:
-            best = served if best is None or served.good > best.good else best
-            low, high = rate, high if rate < high else 2 * high
+        last = measure(rate)
+        if last.p99 <= p99_ms and last.refused + last.failed <= 0.01:
+            best, good = (last if best is None or last.good > best.good else best), rate
         else:
-            high = rate
-    return best or measure(max(low, 0.5))
+            bad = rate
+        rate = 2 * good if bad == math.inf else (good + bad) / 2
+    assert last
+    return best or last

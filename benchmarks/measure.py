@@ -14,6 +14,7 @@ from statistics import median
 from tqdm import tqdm
 
 from benchmarks.processes import Engine, Worker
+from benchmarks.texts import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,18 @@ class Throughput:
     start_seconds: float
 
 
-def throughput(engines: Sequence[Engine], sets: dict[str, Path], count: int, rounds: int, environments: Path) -> list[Throughput]:
+def throughput(engines: Sequence[Engine], sets: dict[str, Path], rounds: int, environments: Path) -> list[Throughput]:
     """Every engine on every set, `rounds` times in turns: machines drift, so only what was measured side by side compares.
 
     All engines are started before; a waiting one costs memory but no time.
     """
     told: dict[tuple[str, str], list[dict[str, float]]] = {}
+    counts = {name: len(read(path)) for name, path in sets.items()}
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(engine, environments)) for engine in engines]
         turns = [(round_, name, worker) for round_ in range(rounds) for name in sets for worker in workers]
         for round_, name, worker in tqdm(turns, "archive", mininterval=5):
+            count = counts[name]
             n = count if round_ or rounds == 1 else max(32, count // 8)  # the first round warms up, and does not count
             told.setdefault((worker.engine.name, name), []).append(worker.read(sets[name], n))
         ready = {worker.engine.name: worker.ready["seconds"] for worker in workers}

@@ -25,7 +25,8 @@ def write_report(results: Path, document: Path) -> None:
     _plot_serving([row for row in told["serving"] if row["kind"] == "fixed"], plots / "serving.svg")
     template = string.Template(_TEMPLATE.read_text("utf-8"))
     document.write_text(template.substitute(
-        when=told["when"], machine=told["machine"], limit=table(told["limit"]), share=_share(told),
+        when=told["when"], machine=told["machine"], limit=table(told["limit"]),
+        share=table([{**row, "share": f"{row['share']:.0%}"} for row in told["share"]]),
         sets=table(told["sets"]), archive=_archive(told["archive"]),
         agreement=table(told["agreement"]), single=table(told["single"]), growth=table(told["growth"]),
         fixed=table([_without(row, "kind") for row in told["serving"] if row["kind"] == "fixed"]),
@@ -52,20 +53,6 @@ def _archive(rows: Sequence[Row]) -> str:
             "start s": about[engine]["start_seconds"],
         }
         for engine in engines
-    ])  # fmt: skip
-
-
-def _share(told: Mapping[str, Any]) -> str:
-    """Tokens a second of our engines on the archive over the best measured rate of the bare products."""
-    best = max(told["limit"], key=lambda row: row["tokens"])
-    tokens = {row["texts"]: row["tokens_a_text"] for row in told["sets"]}
-    rows = [row for row in told["archive"] if row["engine"] in ("ours", "ours fp32") and row["texts"] != "repeated"]
-    return table([
-        {
-            "engine": row["engine"], "texts": row["texts"], "tokens a second": (rate := row["documents_a_second"] * tokens[row["texts"]]),
-            "bare products": best["tokens"], "in": best["precision"], "share": f"{rate / best['tokens']:.0%}",
-        }
-        for row in rows
     ])  # fmt: skip
 
 

@@ -45,15 +45,16 @@ class Running:
 
 
 def ours(name: str, model: Path) -> Server:
-    """Our server on a bundle."""
-    command = ("{python}", "-m", "nlp_service", "serve", "--model", str(model), "--port", "{port}")
+    """Our server on a bundle; it remembers no text, for the loads repeat them."""
+    command = ("{python}", "-m", "nlp_service", "serve", "--model", str(model), "--port", "{port}", "--memory", "0")
     return Server(name, command, "/v1/analyze", lambda text: {"text": text})
 
 
 def infinity(weights: Path) -> Server:
     """infinity, its torch engine, on the peers' weights."""
-    command = ("{python}", "-m", "infinity_emb", "v2", "--model-id", str(weights), "--served-model-name", "cx", "--device", "cpu",
-               "--engine", "torch", "--port", "{port}", "--host", "127.0.0.1")  # fmt: skip
+    start = ("{python}", "-c", "from infinity_emb.cli import cli; cli()", "v2")
+    command = (*start, "--model-id", str(weights), "--served-model-name", "cx", "--device", "cpu", "--engine", "torch", "--port", "{port}",
+               "--host", "127.0.0.1")  # fmt: skip
     return Server("infinity", command, "/classify", lambda text: {"model": "cx", "input": [text]}, "infinity")
 
 

@@ -13,24 +13,26 @@ _SHORT, _LONG = 12, 100  # words
 
 
 def write_sets(folder: Path, data: Path, corpora: Path | None, count: int, seed: int = 5) -> dict[str, Path]:
-    """Writes `archive` (lengths as they come), `short`, `long` and `repeated` (a third of it distinct) of `count` texts each.
+    """Writes `archive` (lengths as they come) of `count` texts, and of a quarter of that `short`, `long` and `repeated` (a third distinct).
 
-    With the corpora the texts are theirs, as many of each; without them, our own records.
+    With the corpora the texts are theirs, in `archive` as many of each; without them, our own records.
     """
     rng = random.Random(seed)
-    texts = sorted(set(_corpora(corpora, count, rng) if corpora else _ours(data)))
-    rng.shuffle(texts)
-    words = {text: len(text.split()) for text in texts}
-    distinct = texts[: max(1, count // 3)]
+    pools = _corpora(corpora) if corpora else [_ours(data)]
+    archive = sorted({text for pool in pools for text in rng.sample(pool, min(len(pool), max(count, 1000)))})
+    rng.shuffle(archive)
+    less = max(1, count // 4)
+    distinct = archive[: max(1, less // 3)]
+    repeated = [*distinct, *rng.choices(distinct, k=less - len(distinct))]
+    long = sorted({text for pool in pools for text in pool if len(text.split()) >= _LONG})
     sets = {
-        "archive": texts,
-        "short": [text for text in texts if words[text] <= _SHORT],
-        "long": [text for text in texts if words[text] >= _LONG],
-        "repeated": [*distinct, *rng.choices(distinct, k=count - len(distinct))],
+        "archive": _exactly(archive, count, rng),
+        "short": _exactly([text for text in archive if len(text.split()) <= _SHORT], less, rng),
+        "long": _exactly(rng.sample(long, len(long)), less, rng),
+        "repeated": rng.sample(repeated, less),
     }
-    rng.shuffle(sets["repeated"])
     folder.mkdir(parents=True, exist_ok=True)
-    return {name: _write(folder / f"{name}.jsonl", _exactly(chosen, count, rng)) for name, chosen in sets.items()}
+    return {name: _write(folder / f"{name}.jsonl", chosen) for name, chosen in sets.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,11 @@ def read(path: Path) -> list[str]:
     return [json.loads(line) for line in path.open(encoding="utf-8")]
 
 
-def _corpora(folder: Path, count: int, rng: random.Random) -> list[str]:
+def _corpora(folder: Path) -> list[list[str]]:
     by_corpus: dict[str, list[str]] = {}
     for row, text in corpus_texts(folder).items():
         by_corpus.setdefault(row.split("-")[0], []).append(text)
-    return [text for pool in by_corpus.values() for text in rng.sample(pool, min(len(pool), max(count, 1000)))]
+    return list(by_corpus.values())
 
 
 def _ours(data: Path) -> list[str]:

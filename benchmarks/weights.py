@@ -38,8 +38,9 @@ def write_peer_weights(bundle: Bundle, folder: Path) -> None:
         raise ValueError(f"weights do not fit: {unexpected[:3]}, {missing[:3]}")
     model.save_pretrained(folder)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bundle.tokenizer, cls_token=CLS, sep_token=SEP, bos_token=CLS, eos_token=SEP, pad_token="<pad>", unk_token="<unk>"
-    )
+        tokenizer_object=bundle.tokenizer, cls_token=CLS, sep_token=SEP, bos_token=CLS, eos_token=SEP, pad_token="<pad>", unk_token="<unk>",
+        model_max_length=shape.positions - shape.position_offset,
+    )  # fmt: skip
     tokenizer.save_pretrained(folder)
     file = folder / "tokenizer_config.json"  # by the name that transformers 4 knows too, which some peers still need
     file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}), "utf-8")

@@ -1,6 +1,7 @@
 """The only place that chains the stages: prepare -> infer -> decode. Every surface calls it, so a score is the same everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -116,6 +117,20 @@ class Pipeline:
         """As `analyze`; a text that breaks the model has its error as outcome, and the others their analyses."""
         batch = self.start(feedback)
         return self.finish(batch, self.infer(batch), scores=scores)
+
+    def stream(self, chunks: Iterable[Sequence[Feedback]], *, scores: bool = False) -> Iterator[list[Outcome]]:
+        """`outcomes` of one chunk after the other; while the model reads one, the texts of the next are prepared."""
+        with ThreadPoolExecutor(1, "prepare") as pool:
+            waiting: Future[Batch] | None = None
+            for chunk in chunks:
+                ahead = pool.submit(self.start, chunk)
+                if waiting:
+                    batch = waiting.result()
+                    yield self.finish(batch, self.infer(batch), scores=scores)
+                waiting = ahead
+            if waiting:
+                batch = waiting.result()
+                yield self.finish(batch, self.infer(batch), scores=scores)
 
     def start(self, feedback: Sequence[Feedback]) -> Batch:
         """The first third of `outcomes`, for who does several things at once: each distinct text prepared, once."""

@@ -1,5 +1,6 @@
 """The model card of a bundle, written from its manifest."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def card(manifest: Manifest, comparison: str = "") -> str:
 
 def _made(training: dict[str, Any]) -> str:
     if training["averaged"]:
-        return f"the mean of the runs {', '.join(training['averaged'])}"
+        parts = Counter(training["averaged"])
+        return f"the mean of the runs {', '.join(f'{run} ({n} of {parts.total()})' for run, n in parts.items())}"
     return f"seed {training['recipe']['seed']}, best epoch {training['best_epoch'] + 1}"
 
 

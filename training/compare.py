@@ -21,7 +21,7 @@ class Measured:
 
 
 def compare(pipelines: Sequence[Pipeline], records: Sequence[Record], rounds: int = 5) -> list[Measured]:
-    """Figures of each bundle in its pipeline's precision, and the median time of `rounds` readings of all texts, in turns: machines drift."""
+    """Figures of each bundle in its pipeline's precision, and the median time of `rounds` readings of all, in turns: machines drift."""
     feedback = [Feedback(text=record.text) for record in records]
     seconds: list[list[float]] = [[] for _ in pipelines]
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Our pipeline on a bundle folder. Each reading remembers nothing of the others, as the jobs of `nlp-service score` do not.
+"""Our pipeline on a bundle folder, as `nlp-service score` reads an archive: a job remembers nothing of the ones before.
 
 Options: `--precision X`.
 """
@@ -18,10 +18,8 @@ def load(folder, options):
 
     def read(texts):
         pipeline.memory = Memory(DEFAULT_MEMORY * MEGABYTE)
-        out = []
-        for start in range(0, len(texts), CHUNK):
-            out += pipeline.analyze([Feedback(text=text) for text in texts[start : start + CHUNK]])
-        return out
+        chunks = ([Feedback(text=text) for text in texts[start : start + CHUNK]] for start in range(0, len(texts), CHUNK))
+        return [outcome for outcomes in pipeline.stream(chunks) for outcome in outcomes]
 
     return read
 

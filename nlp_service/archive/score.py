@@ -3,9 +3,8 @@
 import hashlib
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -21,9 +20,9 @@ from nlp_service.archive.rows import Columns, Row, Unreadable
 from nlp_service.archive.writers import Scored, open_writer
 from nlp_service.core.errors import InputError
 from nlp_service.core.schema import Analysis, Feedback
-from nlp_service.pipeline import Batch, Outcome, Pipeline
+from nlp_service.pipeline import Outcome, Pipeline
 
-CHUNK = 1024
+CHUNK = 512
 """Rows analysed and committed at once. Chunks begin at the same rows in every run, so a row always has the same neighbours."""
 
 UNREADABLE = "unreadable"
@@ -84,8 +83,8 @@ def score(pipeline: Pipeline, input: Path, output: Path, options: ScoreOptions) 
             journal.commit(writer.header(), progress)
         remaining = None if options.limit is None else max(0, options.limit - progress.rows)
         with closing(source.rows(progress.rows)) as rows, _bar(source, progress, options) as bar:
-            for chunk, batch in _prepared(pipeline, _chunks(islice(rows, remaining))):
-                scored = _analyze(pipeline, chunk, batch, scores=options.scores)
+            for chunk, outcomes in _read(pipeline, _chunks(islice(rows, remaining)), scores=options.scores):
+                scored = _scored(chunk, outcomes)
                 problems += [row for row in chunk if isinstance(row, Unreadable)][: _SHOWN - len(problems)]
                 _count(progress, scored)
                 journal.commit(writer.chunk(scored), progress)
@@ -144,23 +143,21 @@ def _chunks(rows: Iterable[AnyRow]) -> Iterator[list[AnyRow]]:
         yield chunk
 
 
-def _prepared(pipeline: Pipeline, chunks: Iterable[list[AnyRow]]) -> Iterator[tuple[list[AnyRow], Batch]]:
-    """Each chunk with its texts prepared, which those of the next one are while the engine reads these."""
-    with ThreadPoolExecutor(1, "prepare") as pool:
-        waiting: tuple[list[AnyRow], Future[Batch]] | None = None
+def _read(pipeline: Pipeline, chunks: Iterable[list[AnyRow]], *, scores: bool) -> Iterator[tuple[list[AnyRow], list[Outcome]]]:
+    """Each chunk with the outcomes of its readable rows."""
+    ahead: deque[list[AnyRow]] = deque()
+
+    def texts() -> Iterator[list[Feedback]]:
         for chunk in chunks:
-            feedback = [Feedback(id=row.id, text=row.text) for row in chunk if isinstance(row, Row)]
-            ahead = chunk, pool.submit(pipeline.start, feedback)
-            if waiting:
-                yield waiting[0], waiting[1].result()
-            waiting = ahead
-        if waiting:
-            yield waiting[0], waiting[1].result()
+            ahead.append(chunk)
+            yield [Feedback(id=row.id, text=row.text) for row in chunk if isinstance(row, Row)]
+
+    for outcomes in pipeline.stream(texts(), scores=scores):
+        yield ahead.popleft(), outcomes
 
 
-def _analyze(pipeline: Pipeline, chunk: Sequence[AnyRow], batch: Batch, *, scores: bool) -> list[Scored]:
+def _scored(chunk: Sequence[AnyRow], outcomes: Sequence[Outcome]) -> list[Scored]:
     """A row that breaks the model is unreadable too; where every row does, it is the model that is broken, and the error is raised."""
-    outcomes = pipeline.finish(batch, pipeline.infer(batch), scores=scores)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if failures and len(failures) == len(outcomes):
         raise failures[0]

@@ -60,7 +60,7 @@ def test_one_row_out_for_each_row_in_and_one_call_for_each_chunk(spy: Spy, tmp_p
     assert [line["id"] for line in lines] == [f"t{i}" for i in range(1, 2500)] + [None]
     assert lines[0]["emotions"][0]["label"] == "joy"
     assert lines[-1] == {"id": None, "row": 2500, "error": "not valid JSON (character 1)"}
-    assert spy.calls == [1024, 1024, 451]
+    assert spy.calls == [512, 512, 512, 512, 451]
     assert (report.rows, report.resumed, report.columns) == (2500, 0, Columns("text", "id"))
     assert report.counts == {"ok": 1, "no_text": 2498, "unreadable": 1}
     assert [row.number for row in report.problems] == [2500]
