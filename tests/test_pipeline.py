@@ -73,6 +73,21 @@ def test_quoted_mail_and_repeats_are_not_read() -> None:
     assert answer.emotions == alone.emotions
 
 
+def test_what_is_left_out_below_a_text_changes_nothing(tiny_bundle_folder: Path) -> None:
+    pipeline = Pipeline.load(tiny_bundle_folder, precision="fp32")
+    text = "La entrega llegó tarde. Gracias"
+    below = "\n\nThis message is intended only for the addressee and may contain confidential information."
+    bare, blank, noticed = pipeline.analyze([Feedback(text=text + end) for end in ("", " \n\n  ", below)], scores=True)
+    assert bare.scores == blank.scores == noticed.scores
+
+
+def test_a_stream_answers_chunk_by_chunk_as_alone() -> None:
+    pipeline = Pipeline.load("fake")
+    chunks = [[Feedback(id=f"{n}-{i}", text=text) for i, text in enumerate(("Bien.", "The delivery was late.")[:n])] for n in (2, 0, 1)]
+    assert list(pipeline.stream(iter(chunks), scores=True)) == [pipeline.outcomes(chunk, scores=True) for chunk in chunks]
+    assert list(pipeline.stream([])) == []
+
+
 def test_windows_of_a_long_text_are_merged_by_tokens(tiny_bundle_folder: Path) -> None:
     """A label holds where it holds in any window, for emotions and touchpoints in the mean with its best clause; sentiment is the
     mean of the windows by their tokens.

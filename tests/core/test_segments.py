@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlp_service.core import segments
 from nlp_service.core.segments import segment
 from nlp_service.core.text import has_letters, prepare
 
@@ -167,3 +168,13 @@ def test_many_threads_agree_with_one() -> None:
     alone = [segment(*item) for item in texts]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda item: segment(*item), texts * 3)) == alone * 3
+
+
+def test_words_beyond_those_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"La caja{i} llegó rota{i}, pero la tienda{i} no contestó{i}. Nada{i} más" for i in range(50)]
+    remembered = [segment(text, "es") for text in texts]
+    tokenize = segments._Tokenizer("es")
+    monkeypatch.setattr(segments, "_tokenizer", lambda language: tokenize)
+    monkeypatch.setattr(segments, "_VOCABULARY", known := len(tokenize._nlp.vocab) + 20)
+    assert [segment(text, "es") for text in [*texts, *texts]] == remembered * 2
+    assert len(tokenize._nlp.vocab) < known + 20  # those of the text that went over it stay

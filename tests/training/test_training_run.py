@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_bundle import tiny_architecture, tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -16,6 +18,8 @@ from training.ablation import ablate
 from training.average import average
 from training.batches import epoch_batches
 from training.data import Folders, load
+from training.loop import BEST
+from training.quantise import is_range
 from training.recipe import Recipe
 from training.run import _encode, keep_layers, load_network, start
 
@@ -136,6 +140,29 @@ def test_runs_are_averaged_into_one(folders: Folders, tmp_path: Path) -> None:
     torch.testing.assert_close(mean, (one + other) / 2)
     with pytest.raises(InputError, match="two runs or more"):
         average([tmp_path / "a"], tmp_path / "mean")
+
+
+def test_a_rounded_run_is_averaged_with_one_that_was_not(folders: Folders, tmp_path: Path) -> None:
+    start(recipe(folders), folders, tmp_path / "before")
+    rounded = recipe(folders, start_from=str(tmp_path / "before"))
+    rounded.optimisation.rounded = True
+    start(rounded, folders, tmp_path / "rounded")
+    average([tmp_path / "rounded", tmp_path / "before", tmp_path / "before"], tmp_path / "mean")
+    before, after, mean = (load_file(tmp_path / name / BEST) for name in ("before", "rounded", "mean"))
+    ranges = {name for name in after if is_range(name)}
+    assert ranges == set(after) - set(before) != set()
+    for name, tensor in mean.items():
+        torch.testing.assert_close(tensor, after[name] if name in ranges else (after[name] + 2 * before[name]) / 3)
+
+
+def test_networks_of_two_shapes_are_not_averaged(folders: Folders, tmp_path: Path) -> None:
+    start(recipe(folders), folders, tmp_path / "a")
+    weights = load_file(tmp_path / "a" / BEST)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    save_file(dict(list(weights.items())[1:]), tmp_path / "b" / BEST)
+    for runs in (["a", "b"], ["b", "a"]):
+        with pytest.raises(InputError, match="another shape"):
+            average([tmp_path / run for run in runs], tmp_path / "mean")
 
 
 def test_a_study_trains_its_variants_once_and_measures_them(folders: Folders, tmp_path: Path) -> None:
