@@ -125,8 +125,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None or value != value:  # not a number: there was none to count
+        return "–"
     if not isinstance(value, float):
-        return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{value:,}" if isinstance(value, int) else str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{1 if abs(value) >= 10 else 3 if abs(value) >= 0.1 else 4}f}"
