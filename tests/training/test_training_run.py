@@ -144,8 +144,8 @@ def test_runs_are_averaged_into_one(folders: Folders, tmp_path: Path) -> None:
 
 def test_a_rounded_run_is_averaged_with_one_that_was_not(folders: Folders, tmp_path: Path) -> None:
     start(recipe(folders), folders, tmp_path / "before")
-    rounded = recipe(folders, start_from=str(tmp_path / "before"))
-    rounded.optimisation.rounded = True
+    after_it = recipe(folders, start_from=str(tmp_path / "before"))
+    rounded = after_it.model_copy(update={"optimisation": after_it.optimisation.model_copy(update={"rounded": True})})
     start(rounded, folders, tmp_path / "rounded")
     average([tmp_path / "rounded", tmp_path / "before", tmp_path / "before"], tmp_path / "mean")
     before, after, mean = (load_file(tmp_path / name / BEST) for name in ("before", "rounded", "mean"))
