@@ -115,8 +115,7 @@ class Pipeline:
 
     def outcomes(self, feedback: Sequence[Feedback], *, scores: bool = False) -> list[Outcome]:
         """As `analyze`; a text that breaks the model has its error as outcome, and the others their analyses."""
-        batch = self.start(feedback)
-        return self.finish(batch, self.infer(batch), scores=scores)
+        return self._read(self.start(feedback), scores)
 
     def stream(self, chunks: Iterable[Sequence[Feedback]], *, scores: bool = False) -> Iterator[list[Outcome]]:
         """`outcomes` of one chunk after the other; while the model reads one, the texts of the next are prepared."""
@@ -125,12 +124,10 @@ class Pipeline:
             for chunk in chunks:
                 ahead = pool.submit(self.start, chunk)
                 if waiting:
-                    batch = waiting.result()
-                    yield self.finish(batch, self.infer(batch), scores=scores)
+                    yield self._read(waiting.result(), scores)
                 waiting = ahead
             if waiting:
-                batch = waiting.result()
-                yield self.finish(batch, self.infer(batch), scores=scores)
+                yield self._read(waiting.result(), scores)
 
     def start(self, feedback: Sequence[Feedback]) -> Batch:
         """The first third of `outcomes`, for who does several things at once: each distinct text prepared, once."""
@@ -165,6 +162,9 @@ class Pipeline:
             failures[place] or self._decode(item, batch.texts[place], scores)
             for item, place in zip(batch.feedback, batch.places, strict=True)
         ]
+
+    def _read(self, batch: Batch, scores: bool) -> list[Outcome]:
+        return self.finish(batch, self.infer(batch), scores=scores)
 
     def _decode(self, item: Feedback, text: _Text, scores: bool) -> Outcome:
         try:

@@ -67,12 +67,16 @@ def test_alone_and_in_any_batch_the_same_answer(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_this_machines_precision_decides_as_full_precision_does(model: Path) -> None:
-    """Decisions without a person to 0.2 %, all to 0.5 %; docs/decisions/0010 says why int8 cannot come closer."""
+    """To 0.2 % of all decisions; in int8 only of those without a person: docs/decisions/0010 says why it cannot come closer."""
     found = agreement(model, "auto", mixed_length_texts(2000), alone=50)
     assert found.texts > 1900
     assert found.flipped_auto <= 0.002
-    assert found.flipped <= 0.005
-    assert found.mean <= 0.005
+    if "int8" in found.engine:
+        assert found.flipped <= 0.005
+        assert found.mean <= 0.005
+    else:
+        assert found.flipped <= 0.002
+        assert found.p99 <= 0.02
     assert found.company <= 5e-3
 
 

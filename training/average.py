@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nlp_service.core.errors import InputError
+from nlp_service.model.bundle import is_range
 from training.loop import BEST
-from training.quantise import is_range
 from training.run import BASE, ENVIRONMENT, METRICS, RECIPE
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH
+from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, is_range
 from nlp_service.model.network import CxNetwork
 from training.examples import Example, by_length, collate
 
@@ -54,11 +54,6 @@ def rounded(network: CxNetwork) -> CxNetwork:
         for name in (INPUT_CENTRE, INPUT_REACH):
             layer.register_buffer(name, torch.ones(layer.in_features))
     return network
-
-
-def is_range(name: str) -> bool:
-    """Whether the tensor `name` tells the range of an input, which only a `rounded` network has."""
-    return name.endswith((INPUT_CENTRE, INPUT_REACH))
 
 
 def is_rounded(weights: Mapping[str, Tensor]) -> bool:

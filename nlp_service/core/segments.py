@@ -12,6 +12,8 @@ import spacy
 from spacy.attrs import IS_PUNCT
 from spacy.language import Language as SpacyPipeline
 
+from nlp_service.core.text import has_letters
+
 Offsets = tuple[int, int]
 
 # A clause begins at a word of contrast: that is where a mixed text turns from merit to flaw.
@@ -80,7 +82,7 @@ def segment(text: str, language: str) -> list[Offsets]:
         return []
     tokens = _tokenizer(language)(_MARKS.sub(lambda run: run[0][:_MARK_RUN].ljust(len(run[0])), text))
     words = [word for word, _, _ in tokens]
-    spoken = [word.isalpha() or any(map(str.isalpha, word)) for word in words]
+    spoken = [word.isalpha() or has_letters(word) for word in words]
     pieces: list[Offsets] = []
     for start, end in _sentences(tokens):
         pieces += _clauses([word.lower() for word in words[start:end]], spoken[start:end], start, _contrast(language))

@@ -105,6 +105,11 @@ class Manifest(_Strict):
         return self
 
 
+def is_range(name: str) -> bool:
+    """Whether the tensor `name` tells the range of an input, which only a network that was trained for int8 has."""
+    return name.endswith((INPUT_CENTRE, INPUT_REACH))
+
+
 class Bundle:
     """A bundle whose files are what its manifest says they are."""
 
@@ -114,7 +119,7 @@ class Bundle:
     @property
     def rounded(self) -> bool:
         """Whether the network was trained to be multiplied in int8."""
-        return any(name.endswith(INPUT_CENTRE) for name in self.weights)
+        return any(map(is_range, self.weights))
 
     @property
     def taxonomy(self) -> Taxonomy:

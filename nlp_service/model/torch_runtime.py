@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from nlp_service.core.errors import InputError
-from nlp_service.model.bundle import INPUT_CENTRE, INPUT_REACH, Bundle
+from nlp_service.model.bundle import Bundle, is_range
 from nlp_service.model.encoding import EncodedWindow
 from nlp_service.model.network import CxNetwork, build_encoder
 from nlp_service.model.runtime import Logits, Precision, batches, pad
@@ -28,7 +28,7 @@ class TorchRuntime:
         shape = bundle.manifest.architecture
         network = CxNetwork(build_encoder(shape), len(bundle.taxonomy.label_ids), shape.attention_soft_cap)
         weights = {name: torch.from_numpy(array).float() for name, array in bundle.weights.items()}
-        network.load_state_dict({name: x for name, x in weights.items() if not name.endswith((INPUT_CENTRE, INPUT_REACH))})
+        network.load_state_dict({name: x for name, x in weights.items() if not is_range(name)})
         self._network = network.to(self._device).eval()
         self._half = self._device.type == "cuda" and precision == "auto"
         self._pad_id = shape.pad_token_id

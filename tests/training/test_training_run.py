@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from nlp_service.core.errors import InputError
 from nlp_service.core.taxonomy import Taxonomy
+from nlp_service.model.bundle import is_range
 from nlp_service.model.encoding import Encoder
 from nlp_service.model.network import build_encoder
 from nlp_service.preparation import Preparation
@@ -19,7 +20,6 @@ from training.average import average
 from training.batches import epoch_batches
 from training.data import Folders, load
 from training.loop import BEST
-from training.quantise import is_range
 from training.recipe import Recipe
 from training.run import _encode, keep_layers, load_network, start
 
